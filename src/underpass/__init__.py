@@ -1,0 +1,3 @@
+"""underpass: open, guard, watch, prove and close tunnels."""
+
+__version__ = "0.1.0"
