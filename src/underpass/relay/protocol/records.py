@@ -51,9 +51,8 @@ class Terms(Record):
     purpose: str = ""
 
 
-class Hello(Record, tag_field="t", tag="hello"):
-    """The connector's introduction. ``signature`` covers everything else here, the challenge and
-    the certificate seen (see ``handshake.transcript``)."""
+class Hello(Record):
+    """The connector's introduction. It travels inside ``SignedHello``."""
 
     version: int = VERSION
     role: str = "connector"
@@ -83,7 +82,15 @@ class Hello(Record, tag_field="t", tag="hello"):
     terms: Terms
     token: str = ""
     """Enrolment token: sent only after ``key-unknown``."""
-    signature: bytes = b""
+
+
+class SignedHello(Record, tag_field="t", tag="hello"):
+    """A hello as the bytes that were signed, so that fields this end does not know are covered."""
+
+    body: bytes
+    """The ``Hello`` in MessagePack."""
+    signature: bytes
+    """Ed25519 over ``handshake.transcript``, 64 bytes."""
 
 
 class Welcome(Record, tag_field="t", tag="welcome"):
@@ -119,7 +126,7 @@ class Drain(Record, tag_field="t", tag="drain"):
     grace: float
 
 
-Greeting = Challenge | Hello | Welcome | Refuse
+Greeting = Challenge | SignedHello | Welcome | Refuse
 
 
 class Open(Record):
@@ -148,6 +155,7 @@ class Open(Record):
 
 _encoder = msgspec.msgpack.Encoder()
 _greeting = msgspec.msgpack.Decoder(Greeting)
+_hello = msgspec.msgpack.Decoder(Hello)
 _open = msgspec.msgpack.Decoder(Open)
 _drain = msgspec.msgpack.Decoder(Drain)
 
@@ -160,6 +168,11 @@ def encode(record: Record) -> bytes:
 def decode_greeting(data: bytes) -> Greeting:
     """Parse a handshake record; raises ``msgspec.DecodeError``."""
     return _greeting.decode(data)
+
+
+def decode_hello(data: bytes) -> Hello:
+    """Parse the body of a ``SignedHello``; raises ``msgspec.DecodeError``."""
+    return _hello.decode(data)
 
 
 def decode_open(data: bytes) -> Open:
