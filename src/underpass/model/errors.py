@@ -1,9 +1,10 @@
 """Every error this project can answer with: who has to act, why, and how.
 
 One base class; below it six kinds that say who has to act; below those one class per stable
-code. An error is a dataclass (``@dataclass(eq=False)``): its facts are its fields, and the sentence and the hint are built
-from them. Add a class here (or beside the code that raises it, for errors no other package needs)
-and the table in ``docs/errors.md`` has a new row; the code must never change afterwards.
+code. An error is a dataclass (``@dataclass(eq=False)``): its facts are its fields, and the sentence
+and the hint are built from them. Errors that several packages know live in the ``errors_…`` modules
+beside this one, others beside the code that raises them; a new class is a new row in
+``docs/errors.md`` (made by ``errors_page``), and its code must never change afterwards.
 """
 
 from __future__ import annotations
