@@ -127,7 +127,7 @@ class TunnelSpec:
 
         say("--name", self.name)
         for gate in self.gates:
-            if len(self.gates) > 1 or str(gate) != "bearer":
+            if self.public or len(self.gates) > 1 or str(gate) != "bearer":
                 words.extend(("--gate", str(gate)))
         if self.public:
             words.append("--public")
