@@ -1,1 +1,1 @@
-
+"""HTTP messages, and their strict reading and writing. Pure: bytes in, events and bytes out."""

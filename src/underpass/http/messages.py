@@ -61,6 +61,31 @@ class ResponseHead(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """With status 101: the protocol both sides change to; bytes follow instead of a body."""
 
 
+class EndOfMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The message is complete."""
+
+    trailers: Headers
+    """Trailer fields that may be forwarded; empty for most messages."""
+
+
+class Malformed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The bytes are no message, or one that two readers could take in two ways.
+
+    Answer with ``status`` (when the peer is a visitor and no head has been sent) and close; the
+    reader takes nothing more.
+    """
+
+    status: int
+    code: str
+    """Stable, kebab-case; stands in ``Underpass-Error``."""
+    reason: str
+    """For logs: never holds bytes of the message."""
+
+
+RequestEvent = RequestHead | bytes | EndOfMessage | Malformed
+ResponseEvent = ResponseHead | bytes | EndOfMessage | Malformed
+
+
 def lookup(headers: Headers, name: bytes) -> bytes | None:
     """The first value of the field ``name`` (given in lower case), or None."""
     for key, value in headers:

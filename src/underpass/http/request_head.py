@@ -1,0 +1,198 @@
+"""From the bytes of one request head to a ``RequestHead``, or a refusal.
+
+Two parsers must agree: llhttp (through httptools, every lenient flag off) reads the fields, and
+what it is known to let pass is refused here: other request targets than origin-form, doubled or
+missing Host, any Transfer-Encoding but ``chunked``, Transfer-Encoding in HTTP/1.0, loose request
+lines. Each rule stands beside its refusal.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from underpass.http.grammar import is_host, is_length, is_method, is_protocol, is_target, tokens
+from underpass.http.head import Limits, Refusal
+from underpass.http.messages import NO_BODY, UNKNOWN_LENGTH, Headers, RequestHead
+from underpass.http.names import Kind, kind_if_known, kind_of
+
+_VERSIONS: Final = {b"HTTP/1.1": False, b"HTTP/1.0": True}
+
+_LOAD_BEARING: Final = frozenset((b"host", b"content-length", b"transfer-encoding"))
+"""Fields that Connection may not name: taking them away would change what the message is."""
+
+_NO_TUNNEL: Final = (b"h2c", b"http/", b"tls/")
+"""Protocols no visitor may change to: h2c would carry further requests past the gatehouse."""
+
+
+def malformed(reason: str) -> Refusal:
+    """The bytes are no request."""
+    return Refusal(400, "request-malformed", reason)
+
+
+def ambiguous(reason: str) -> Refusal:
+    """The bytes are a request, but two readers could take it in two ways."""
+    return Refusal(400, "request-ambiguous", reason)
+
+
+class FieldSink:
+    """Takes the fields of one head from httptools, sorted by what they mean."""
+
+    __slots__ = ("plain", "special")
+
+    def __init__(self) -> None:
+        self.plain: Headers = []
+        self.special: list[tuple[Kind, bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by httptools for each field line."""
+        kind = kind_if_known(name)
+        if kind is None:
+            kind = kind_of(name)
+        if kind:
+            self.special.append((kind, name, value))
+        else:
+            self.plain.append((name, value))
+
+    def trim(self) -> None:
+        """Drop the white space after values that llhttp leaves there."""
+        self.plain = [(name, value.rstrip(b" \t")) for name, value in self.plain]
+        self.special = [(kind, name, value.rstrip(b" \t")) for kind, name, value in self.special]
+
+    def without(self, names: set[bytes]) -> Headers:
+        """The plain fields less those whose lower-case name is in ``names``."""
+        return [(name, value) for name, value in self.plain if name.lower() not in names]
+
+
+def parse_request_head(data: bytes, limits: Limits) -> tuple[RequestHead, bool]:
+    """Judge one whole head (as ``HeadCollector`` gives it); answers it and whether the connection
+    may be reused after it. Raises ``Refusal``."""
+    method, target, http10 = _request_line(data, limits)
+    sink = FieldSink()
+    try:
+        HttpRequestParser(sink).feed_data(data)
+    except HttpParserUpgrade:
+        pass
+    except HttpParserError as error:
+        raise malformed(str(error)) from None
+    if len(sink.plain) + len(sink.special) != data.count(b"\r\n") - 2:
+        raise ambiguous("fields and lines differ in number")
+    if b" \r\n" in data or b"\t\r\n" in data:
+        sink.trim()
+    return _build(method, target, http10, sink)
+
+
+def _request_line(data: bytes, limits: Limits) -> tuple[bytes, bytes, bool]:
+    words = data[: data.index(b"\r\n")].split(b" ")
+    if len(words) != 3:
+        raise malformed("a request line of other than three words")
+    method, target, version = words
+    http10 = _VERSIONS.get(version)
+    if http10 is None:
+        if version.startswith(b"HTTP/"):
+            raise Refusal(505, "version-unsupported", "neither HTTP/1.1 nor HTTP/1.0")
+        raise malformed("no HTTP version")
+    if not is_method(method):
+        raise malformed("a method that is no method")
+    if method == b"CONNECT":
+        raise Refusal(501, "method-unsupported", "CONNECT asks for a proxy, which this is not")
+    if len(target) > limits.target_bytes:
+        raise Refusal(414, "target-too-long", f"a target of more than {limits.target_bytes} bytes")
+    if not is_target(target) or (target == b"*" and method != b"OPTIONS"):
+        raise malformed("a target that is not origin-form")
+    return method, target, http10
+
+
+def _build(method: bytes, target: bytes, http10: bool, sink: FieldSink) -> tuple[RequestHead, bool]:
+    host: bytes | None = None
+    length: bytes | None = None
+    coding: bytes | None = None
+    upgrade: bytes | None = None
+    expect: bytes | None = None
+    te_trailers = False
+    named: set[bytes] = set()
+    for kind, _, value in sink.special:
+        if kind == Kind.HOST:
+            if host is not None:
+                raise ambiguous("more than one Host")
+            host = value
+        elif kind == Kind.CONNECTION:
+            words = tokens(value)
+            if words is None:
+                raise malformed("a Connection field that is no list of names")
+            named.update(words)
+        elif kind == Kind.LENGTH:
+            if length is not None:
+                raise ambiguous("more than one Content-Length")
+            length = value
+        elif kind == Kind.CODING:
+            if coding is not None:
+                raise ambiguous("more than one Transfer-Encoding")
+            coding = value
+        elif kind == Kind.UPGRADE:
+            if upgrade is not None:
+                raise ambiguous("more than one Upgrade")
+            upgrade = value
+        elif kind == Kind.EXPECT:
+            if expect is not None:
+                raise ambiguous("more than one Expect")
+            expect = value
+        elif kind == Kind.TE:
+            te_trailers = te_trailers or b"trailers" in (tokens(value) or ())
+        elif kind == Kind.TWIN:
+            raise ambiguous("a field that spells another one with an underscore")
+        elif kind == Kind.INVALID:
+            raise malformed("a field name that is no token")
+    if host is None:
+        raise malformed("no Host")
+    if not is_host(host):
+        raise malformed("a Host that is no host")
+    body = _body(length, coding, http10)
+    if expect is not None and expect.lower() != b"100-continue":
+        raise Refusal(417, "expectation-unknown", "an Expect other than 100-continue")
+    if named:
+        if not _LOAD_BEARING.isdisjoint(named):
+            raise ambiguous("Connection names a field that the message needs")
+        headers = sink.without(named) if named - {b"keep-alive", b"close"} else sink.plain
+    else:
+        headers = sink.plain
+    head = RequestHead(
+        method,
+        target,
+        host,
+        headers,
+        body,
+        _upgrade(upgrade, named, http10),
+        expect is not None and body != NO_BODY and not http10,
+        http10,
+        te_trailers and not http10,
+    )
+    if http10:
+        return head, b"keep-alive" in named and b"close" not in named
+    return head, b"close" not in named
+
+
+def _body(length: bytes | None, coding: bytes | None, http10: bool) -> int:
+    if coding is not None:
+        if length is not None:
+            raise ambiguous("Content-Length together with Transfer-Encoding")
+        if http10:
+            raise ambiguous("Transfer-Encoding in HTTP/1.0")
+        if coding.lower() != b"chunked":
+            raise Refusal(501, "coding-unsupported", "a Transfer-Encoding other than chunked")
+        return UNKNOWN_LENGTH
+    if length is None:
+        return NO_BODY
+    if not is_length(length):
+        raise malformed("a Content-Length that is no plain number")
+    return int(length)
+
+
+def _upgrade(value: bytes | None, named: set[bytes], http10: bool) -> bytes:
+    if value is None or http10 or b"upgrade" not in named or not is_protocol(value):
+        return b""
+    for word in value.lower().split(b","):
+        if word.strip(b" \t").startswith(_NO_TUNNEL):
+            return b""
+    return value
