@@ -20,7 +20,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     """Base of the records: tolerant of unknown fields, silent about defaults."""
 
 
-class Challenge(Record, tag_field="t", tag="challenge"):
+class Challenge(Record, frozen=True, kw_only=True, tag_field="t", tag="challenge"):
     """First words of the relay on every link: what the connector's signature must answer."""
 
     version: int = VERSION
@@ -29,10 +29,10 @@ class Challenge(Record, tag_field="t", tag="challenge"):
     nonce: bytes
     """32 fresh random bytes."""
     now: float
-    """The relay's wall clock, unix seconds: lets the connector tell a wrong clock from a refusal."""
+    """The relay's wall clock, unix seconds: tells a wrong clock from a refusal."""
 
 
-class Terms(Record):
+class Terms(Record, frozen=True, kw_only=True):
     """What the tunnel is, as far as the public side must know it. Covered by the signature."""
 
     kind: str
@@ -51,7 +51,7 @@ class Terms(Record):
     purpose: str = ""
 
 
-class Hello(Record):
+class Hello(Record, frozen=True, kw_only=True):
     """The connector's introduction. It travels inside ``SignedHello``."""
 
     version: int = VERSION
@@ -84,7 +84,7 @@ class Hello(Record):
     """Enrolment token: sent only after ``key-unknown``."""
 
 
-class SignedHello(Record, tag_field="t", tag="hello"):
+class SignedHello(Record, frozen=True, kw_only=True, tag_field="t", tag="hello"):
     """A hello as the bytes that were signed, so that fields this end does not know are covered."""
 
     body: bytes
@@ -93,7 +93,7 @@ class SignedHello(Record, tag_field="t", tag="hello"):
     """Ed25519 over ``handshake.transcript``, 64 bytes."""
 
 
-class Welcome(Record, tag_field="t", tag="welcome"):
+class Welcome(Record, frozen=True, kw_only=True, tag_field="t", tag="welcome"):
     """The relay accepts the link: lane bytes follow from the offsets now agreed."""
 
     version: int = VERSION
@@ -111,7 +111,7 @@ class Welcome(Record, tag_field="t", tag="welcome"):
     """The end the relay will enforce; never later than asked."""
 
 
-class Refuse(Record, tag_field="t", tag="refuse"):
+class Refuse(Record, frozen=True, kw_only=True, tag_field="t", tag="refuse"):
     """The relay refuses the link, and says why in stable codes (docs/errors.md)."""
 
     code: str
@@ -120,7 +120,7 @@ class Refuse(Record, tag_field="t", tag="refuse"):
     retry_after: float = 0.0
 
 
-class Drain(Record, tag_field="t", tag="drain"):
+class Drain(Record, frozen=True, kw_only=True, tag_field="t", tag="drain"):
     """The relay is about to stop: move to another link soon; open exchanges may finish."""
 
     grace: float
@@ -129,7 +129,7 @@ class Drain(Record, tag_field="t", tag="drain"):
 Greeting = Challenge | SignedHello | Welcome | Refuse
 
 
-class Open(Record):
+class Open(Record, frozen=True, kw_only=True):
     """A new stream, opened by the relay for one visitor."""
 
     kind: str
@@ -154,7 +154,7 @@ class Open(Record):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_greeting = msgspec.msgpack.Decoder(Greeting)
+_greeting: msgspec.msgpack.Decoder[Greeting] = msgspec.msgpack.Decoder(Greeting)
 _hello = msgspec.msgpack.Decoder(Hello)
 _open = msgspec.msgpack.Decoder(Open)
 _drain = msgspec.msgpack.Decoder(Drain)

@@ -1,0 +1,167 @@
+"""The sending half of a lane: what was sent and may be asked for again, and whose turn it is.
+
+Frames handed to a link stay in the log until the peer acknowledges them; a new link first repeats
+the log from the peer's offset, then goes on with new frames. New frames are chosen by deficit
+round-robin with a list of new streams served first, once, for one quantum (as in RFC 8290,
+FQ-CoDel, which shows why a stream that empties there must pass through the other list).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from underpass.relay.protocol.frames import ALONE, QUANTUM
+from underpass.relay.protocol.pacing import Pacing
+from underpass.relay.protocol.stream import Buffer, Stream
+
+OVERDRAFT: Final = 16 * 1024
+"""Control may exceed the room in flight by this much: credit must not wait behind data."""
+
+
+class Outbox:
+    """Log, resend, pacing and turns of one direction."""
+
+    __slots__ = ("_log", "_new", "_old", "_resend", "acked", "handed", "logged", "pacing", "sent")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        """Offset after the last frame put into the sequence."""
+        self.acked = 0
+        """Offset before which the peer holds everything."""
+        self.handed = 0
+        """Offset up to which the present link was given the sequence."""
+        self.logged = 0
+        """Bytes in the log."""
+        self.pacing: Pacing | None = None
+        """Of the present link; None without one."""
+        self._log: deque[tuple[int, list[Buffer]]] = deque()
+        self._resend: deque[tuple[int, list[Buffer]]] = deque()
+        self._new: deque[Stream] = deque()
+        self._old: deque[Stream] = deque()
+
+    # -- log ----------------------------------------------------------------------------------
+
+    def attach(self, offset: int, now: float) -> None:
+        """A new link: the peer holds everything before ``offset``."""
+        self.acknowledge(offset, None)
+        self.handed = offset
+        self.pacing = Pacing(now, offset)
+        self._resend = deque()
+        for end, buffers in self._log:
+            start = end - sum(map(len, buffers))
+            self._resend.append(
+                (end, buffers if start >= offset else _tail(buffers, offset - start))
+            )
+
+    def detach(self) -> None:
+        """The link is gone."""
+        self.pacing = None
+        self._resend.clear()
+
+    def acknowledge(self, offset: int, now: float | None) -> int:
+        """Drop what the peer holds; returns how many bytes of the log that frees."""
+        log = self._log
+        freed = 0
+        while log and log[0][0] <= offset:
+            _, buffers = log.popleft()
+            for buffer in buffers:
+                freed += len(buffer)
+        self.logged -= freed
+        self.acked = max(self.acked, offset)
+        if now is not None and self.pacing is not None:
+            self.pacing.acked(offset, now)
+        return freed
+
+    def append(self, buffers: list[Buffer], size: int) -> None:
+        """Put one frame, ``size`` bytes with its header, at the end of the sequence."""
+        self.sent += size
+        self.logged += size
+        self.handed = self.sent
+        self._log.append((self.sent, buffers))
+
+    @property
+    def room(self) -> int:
+        """Bytes that may be handed to the link now."""
+        return 0 if self.pacing is None else self.pacing.window - (self.handed - self.acked)
+
+    @property
+    def resending(self) -> bool:
+        """Whether a part of the log has still to be repeated on this link."""
+        return bool(self._resend)
+
+    def repeat(self, out: list[Buffer]) -> None:
+        """Append what the room allows of the log's repetition."""
+        resend = self._resend
+        room = self.room
+        while resend and room > 0:
+            end, buffers = resend.popleft()
+            out.extend(buffers)
+            room -= end - self.handed
+            self.handed = end
+
+    # -- turns --------------------------------------------------------------------------------
+
+    def activate(self, stream: Stream) -> None:
+        """The stream has something to send: it goes first, for one quantum."""
+        if not stream.active:
+            stream.active = True
+            stream.deficit = QUANTUM
+            self._new.append(stream)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any stream stands in the ring."""
+        return bool(self._new or self._old)
+
+    def take_turns(self, room: int, out: list[Buffer], done: list[Stream]) -> int:
+        """Cut frames of the streams in turn until ``room`` payload bytes are spent or nothing is
+        left. Finished streams are added to ``done``. Returns the payload bytes spent."""
+        new, old = self._new, self._old
+        spent = 0
+        while (new or old) and spent < room:
+            ring = new if new else old
+            stream = ring[0]
+            if not stream.sendable:
+                ring.popleft()
+                if ring is new and not stream.send_done:
+                    old.append(stream)
+                else:
+                    stream.active = False
+                continue
+            if stream.deficit <= 0:
+                ring.popleft()
+                stream.deficit += QUANTUM
+                old.append(stream)
+                continue
+            alone = len(new) + len(old) == 1
+            limit = min(ALONE if alone else min(stream.deficit, QUANTUM), room - spent)
+            frame: list[Buffer] = []
+            size = stream.cut(limit, frame)
+            if size < 0:
+                ring.popleft()
+                stream.active = False
+                continue
+            spent += size
+            stream.deficit = QUANTUM if alone else stream.deficit - max(size, 1)
+            out.extend(frame)
+            total = 0
+            for buffer in frame:
+                total += len(buffer)
+            self.append(frame, total)
+            if stream.send_done:
+                ring.popleft()
+                stream.active = False
+                done.append(stream)
+        return spent
+
+
+def _tail(buffers: list[Buffer], skip: int) -> list[Buffer]:
+    rest: list[Buffer] = []
+    for buffer in buffers:
+        if skip >= len(buffer):
+            skip -= len(buffer)
+            continue
+        rest.append(memoryview(buffer)[skip:] if skip else buffer)
+        skip = 0
+    return rest
