@@ -1,0 +1,56 @@
+"""What the API can do with one open tunnel: the port that its keeper implements.
+
+This package knows no engine, link or gatehouse; it serves whatever satisfies ``Control``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+from underpass.model.status import TunnelStatus
+from underpass.model.verdict import Verdict
+
+
+class Changes(Protocol):
+    """An asynchronous iterator of changes that can be left early."""
+
+    def __aiter__(self) -> AsyncIterator[Mapping[str, object]]: ...
+
+    async def __anext__(self) -> Mapping[str, object]: ...
+
+    async def aclose(self) -> None:
+        """Unsubscribe. Idempotent."""
+
+
+class Control(Protocol):
+    """One open tunnel, as its owner may see and steer it. Called on the loop that keeps it."""
+
+    def status(self) -> TunnelStatus:
+        """The present snapshot. Its ``url`` is None until a proof has passed."""
+
+    async def prove(self) -> Verdict:
+        """Run a proof now, through the public name, and return its verdict, passed or not."""
+
+    async def renew(self, seconds: int) -> TunnelStatus:
+        """Move the lease's end to ``seconds`` from now; raises ``Refused`` beyond policy."""
+
+    async def close(self) -> None:
+        """Close the exposure; returns when the public name no longer leads here. Idempotent.
+
+        Must not wait for the API server, whose own end waits for the answer to this call.
+        """
+
+    def subscribe(self) -> Changes:
+        """Changes from now on, each as ``TunnelChange.to_dict`` makes it.
+
+        Subscribed from this call on, not from the first ``anext``. Ends after ``closed``.
+        Whoever stops early calls ``aclose``, even before the first ``anext``. A reader that is
+        too slow loses the oldest changes.
+        """
+
+    def reach_info(self) -> Mapping[str, object]:
+        """What ``reach`` needs besides a token: ``name``, ``relay``, ``ca``, ``fingerprint``.
+
+        The last two are null where the relay is known by the public authorities.
+        """

@@ -1,0 +1,66 @@
+"""The API's answers and requests: documented, versioned objects.
+
+    GET  /v1/tunnels                 underpass/v1/tunnels
+    GET  /v1/tunnels/NAME            underpass/v1/tunnel
+    GET  /v1/tunnels/NAME/reach      underpass/v1/reach-info
+    GET  /v1/tunnels/NAME/events     underpass/v1/tunnel, one a line
+    POST /v1/tunnels/NAME/prove      underpass/v1/tunnel
+    POST /v1/tunnels/NAME/renew      underpass/v1/tunnel      body {"seconds": 7200}
+    POST /v1/tunnels/NAME/close      underpass/v1/tunnel
+
+What goes wrong is answered with ``{"error": {…}}`` as ``--json`` prints it, plus ``exit_code``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
+
+from underpass.model.errors import Misuse, Refused, Setup, UnderpassError, Unreachable
+from underpass.model.events import SCHEMA as TUNNEL_SCHEMA
+from underpass.model.status import TunnelStatus
+
+TUNNELS_SCHEMA = "underpass/v1/tunnels"
+REACH_SCHEMA = "underpass/v1/reach-info"
+
+LONGEST_RENEWAL_SECONDS = 366 * 86_400
+"""A bound on what is read; what is granted is the keeper's to say."""
+
+
+class Renewal(msgspec.Struct, frozen=True):
+    """Body of ``renew``: the lease shall end so many seconds from now."""
+
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_RENEWAL_SECONDS)]
+
+
+def tunnel_object(status: TunnelStatus, event: str | None = None) -> dict[str, object]:
+    """The versioned object of one tunnel; with ``event`` it is a line of the event stream."""
+    named = {} if event is None else {"event": event}
+    return {"schema": TUNNEL_SCHEMA, **named, **status.to_dict()}
+
+
+def tunnels_object(statuses: Iterable[TunnelStatus]) -> dict[str, object]:
+    """The versioned object of all tunnels kept here, each with its verdict among its facts."""
+    tunnels = [
+        {**status.tunnel_dict(), "verdict": status.to_dict()["verdict"]} for status in statuses
+    ]
+    return {"schema": TUNNELS_SCHEMA, "tunnels": tunnels}
+
+
+def error_object(error: UnderpassError) -> dict[str, object]:
+    """The error as ``--json`` prints it, and the exit code that belongs to it."""
+    return {"error": {**error.to_dict(), "exit_code": error.exit_code}}
+
+
+def http_status(error: UnderpassError) -> int:
+    """The status line that tells a plain HTTP client the same."""
+    by_exit_code = {3: 404, 4: 403, 8: 504, 9: 409}
+    if error.exit_code in by_exit_code:
+        return by_exit_code[error.exit_code]
+    if isinstance(error, Misuse):
+        return 400
+    if isinstance(error, Refused):
+        return 403
+    return 503 if isinstance(error, (Unreachable, Setup)) else 500

@@ -1,0 +1,164 @@
+"""The API's routes; each states who may use it in its own row.
+
+Today there is one answer to that question, ``owner``: the socket lets nobody else in. The column
+is there so that a route that is added has to say it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from underpass.api.control import Control
+from underpass.api.errors import RequestMalformed
+from underpass.api.records import (
+    REACH_SCHEMA,
+    Renewal,
+    error_object,
+    http_status,
+    tunnel_object,
+    tunnels_object,
+)
+from underpass.model.errors import UnderpassError
+from underpass.model.errors_run import NoSuchTunnel
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a request's body; the largest we know is a few dozen."""
+
+
+class Who(StrEnum):
+    """Who may use a route."""
+
+    OWNER = "owner"
+    """The user of this process, or root, by the socket's peer credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One route."""
+
+    method: str
+    path: str
+    who: Who
+    answer: Callable[[Mapping[str, Control], Request], Awaitable[Response]]
+
+
+async def list_tunnels(controls: Mapping[str, Control], request: Request) -> Response:
+    return _json(tunnels_object(control.status() for control in controls.values()))
+
+
+async def show(controls: Mapping[str, Control], request: Request) -> Response:
+    return _json(tunnel_object(_control(controls, request).status()))
+
+
+async def reach_info(controls: Mapping[str, Control], request: Request) -> Response:
+    return _json({"schema": REACH_SCHEMA, **_control(controls, request).reach_info()})
+
+
+async def prove(controls: Mapping[str, Control], request: Request) -> Response:
+    control = _control(controls, request)
+    verdict = await control.prove()
+    return _json({**tunnel_object(control.status()), "verdict": verdict.to_dict()})
+
+
+async def renew(controls: Mapping[str, Control], request: Request) -> Response:
+    control = _control(controls, request)
+    try:
+        renewal = msgspec.json.decode(await _body(request), type=Renewal)
+    except msgspec.MsgspecError as error:
+        raise RequestMalformed(str(error)) from None
+    return _json(tunnel_object(await control.renew(renewal.seconds)))
+
+
+async def close(controls: Mapping[str, Control], request: Request) -> Response:
+    control = _control(controls, request)
+    # A caller that leaves must not leave the tunnel half closed behind.
+    await asyncio.shield(asyncio.ensure_future(control.close()))
+    return _json(tunnel_object(control.status()))
+
+
+async def events(controls: Mapping[str, Control], request: Request) -> Response:
+    control = _control(controls, request)
+
+    async def lines() -> AsyncIterator[bytes]:
+        # First the present state, so that whoever watches need not ask in between.
+        changes = control.subscribe()
+        try:
+            status = control.status()
+            yield _encode(tunnel_object(status, str(status.state))) + b"\n"
+            async for change in changes:
+                yield _encode(change) + b"\n"
+        finally:
+            await changes.aclose()
+
+    return StreamingResponse(lines(), media_type="application/jsonl")
+
+
+ROUTES = (
+    Row("GET", "/v1/tunnels", Who.OWNER, list_tunnels),
+    Row("GET", "/v1/tunnels/{name}", Who.OWNER, show),
+    Row("GET", "/v1/tunnels/{name}/reach", Who.OWNER, reach_info),
+    Row("GET", "/v1/tunnels/{name}/events", Who.OWNER, events),
+    Row("POST", "/v1/tunnels/{name}/prove", Who.OWNER, prove),
+    Row("POST", "/v1/tunnels/{name}/renew", Who.OWNER, renew),
+    Row("POST", "/v1/tunnels/{name}/close", Who.OWNER, close),
+)
+
+
+def build_app(controls: Mapping[str, Control]) -> Starlette:
+    """The application that answers for ``controls``."""
+
+    def endpoint(row: Row) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return await row.answer(controls, request)
+
+        return answer
+
+    return Starlette(
+        routes=[Route(row.path, endpoint(row), methods=[row.method]) for row in ROUTES],
+        exception_handlers={UnderpassError: _refuse, HTTPException: _misdirected},
+    )
+
+
+def _control(controls: Mapping[str, Control], request: Request) -> Control:
+    name = request.path_params["name"]
+    if (control := controls.get(name)) is None:
+        raise NoSuchTunnel(name)
+    return control
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_LIMIT:
+            raise RequestMalformed(f"its body is longer than {BODY_LIMIT} bytes")
+    return bytes(body)
+
+
+def _encode(facts: object) -> bytes:
+    return msgspec.json.encode(facts)
+
+
+def _json(facts: object, status: int = 200) -> Response:
+    return Response(_encode(facts), status, media_type="application/json")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UnderpassError)
+    return _json(error_object(error), http_status(error))
+
+
+async def _misdirected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    what = f"{request.method} {request.url.path} is not among its routes"
+    return _json(error_object(RequestMalformed(what)), error.status_code)
