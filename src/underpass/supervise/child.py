@@ -1,0 +1,129 @@
+"""The origin that ``--run -- CMD`` starts: it lives and ends with its tunnel.
+
+The child leads a process group of its own, so that whatever it starts can be ended with it. On
+Linux the kernel ends it even when this process is killed. Its exit code is passed on.
+
+A few lines of Python stand between fork and the command: they make the group and ask for the
+parent-death signal, then become the command. Doing this in ``preexec_fn`` would run Python between
+fork and exec of a process that has threads, where a lock held by another thread never opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from underpass.model.options import ORIGIN_GRACE_SECONDS
+from underpass.supervise.errors import CommandNotFound, CommandNotStarted
+
+_LAUNCHER: Final = """\
+import os, sys
+parent, command = int(sys.argv[1]), sys.argv[2:]
+os.setpgid(0, 0)
+if sys.platform == "linux":
+    import ctypes, signal
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(143)
+try:
+    os.execvp(command[0], command)
+except OSError as error:
+    sys.stderr.write(f"{command[0]}: {error.strerror}\\n")
+    os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+"""
+# 126 and 127 are what shells answer for a command that cannot be run and one that is not found.
+
+
+class Child:
+    """A running origin. Made by ``start``; ``stop`` must be awaited in the end."""
+
+    def __init__(self, process: asyncio.subprocess.Process, command: str) -> None:
+        self._process = process
+        self.command = command
+        """The program's name, without arguments: those may hold what nobody should read."""
+
+    @classmethod
+    async def start(
+        cls,
+        command: Sequence[str],
+        *,
+        url: str,
+        environment: Mapping[str, str] | None = None,
+        output: int | None = None,
+    ) -> Child:
+        """Start ``command`` with ``UNDERPASS_URL`` set to ``url``.
+
+        ``environment`` replaces the inherited one. The child reads nothing; what it writes goes to
+        the descriptor ``output``, or to our stderr, since our stdout carries results. Raises
+        ``CommandNotFound`` and ``CommandNotStarted``.
+        """
+        surroundings = dict(os.environ if environment is None else environment)
+        program = command[0]
+        if shutil.which(program, path=surroundings.get("PATH")) is None:
+            raise CommandNotFound(command=program)
+        surroundings["UNDERPASS_URL"] = url
+        launcher = (sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()))
+        sink = sys.__stderr__.fileno() if output is None and sys.__stderr__ else output
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *launcher,
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=surroundings,
+            )
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise CommandNotStarted(command=program, why=why) from error
+        return cls(process, os.path.basename(program))
+
+    def __repr__(self) -> str:
+        return f"Child({self.command!r}, pid {self.pid})"
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its process group."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.returncode is None
+
+    async def wait(self) -> int:
+        """Wait for its end; returns the exit code, 128 + N after signal N, as shells do.
+
+        May be awaited by several at once. What is left of its group is ended then.
+        """
+        code = await self._process.wait()
+        self._signal(signal.SIGKILL)
+        return code if code >= 0 else 128 - code
+
+    async def stop(self, grace: float = ORIGIN_GRACE_SECONDS) -> int:
+        """Ask the whole group to end, insist after ``grace`` seconds; returns the exit code.
+
+        Idempotent; harmless after it has ended by itself.
+        """
+        if self.is_running:
+            self._signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(grace):
+                    await self._process.wait()
+            except TimeoutError:
+                self._signal(signal.SIGKILL)
+        return await self.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            # No group: it has not led one yet, or all of it is gone. macOS says "not permitted"
+            # for a group whose only member is dead and not yet waited for.
+            if self.is_running:
+                self._process.send_signal(number)
