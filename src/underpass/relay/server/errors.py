@@ -1,0 +1,79 @@
+"""Errors that only the relay's server raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from underpass.model.errors import Misuse, Refused, Setup, Unreachable
+
+
+@dataclass(eq=False)
+class RegistryUnavailable(Unreachable):
+    """The store is locked, full or broken; nothing was changed."""
+
+    code = "registry-unavailable"
+    sentence = "cannot read or write the relay's registry: {reason}"
+    hint_text = "look at the free space and the rights of the state directory"
+
+    reason: str
+    retry_after: float = 2.0
+
+
+@dataclass(eq=False)
+class RegistryTooNew(Setup):
+    """The file was written by a later version of this program."""
+
+    code = "registry-too-new"
+    sentence = "cannot open {path}: it has layout {found}, and this version knows {known}"
+    hint_text = "run the version that wrote it, or restore an older copy"
+
+    path: str
+    found: int
+    known: int
+
+
+@dataclass(eq=False)
+class KeyNotFound(Misuse):
+    """No enrolled key matches what the operator typed."""
+
+    code = "no-such-key"
+    sentence = "cannot find a key that matches {text}"
+    hint_text = "underpass relay keys list"
+
+    text: str
+
+
+@dataclass(eq=False)
+class AuthorisedKeysWrong(Setup):
+    """A line of the authorised-keys file does not parse; the whole file is refused."""
+
+    code = "authorised-keys-wrong"
+    sentence = "cannot read line {line} of {path}: {reason}"
+    hint_text = "a line is: ed25519:KEY [names=N] [ports=N] [streams=N] [label]"
+
+    path: str
+    line: int
+    reason: str
+
+
+@dataclass(eq=False)
+class PortsExhausted(Refused):
+    """No public port is left, for this key or on this relay."""
+
+    code = "ports-exhausted"
+    sentence = "cannot give {name} a public port: {reason}"
+    hint_text = "underpass relay names release NAME"
+
+    name: str
+    reason: str
+
+
+@dataclass(eq=False)
+class NoPublicPorts(Refused):
+    """This relay was started without a range of TCP ports."""
+
+    code = "no-public-ports"
+    sentence = "cannot give {name} a public port: this relay has no range of TCP ports"
+    hint_text = "use underpass reach, or start the relay with --tcp-ports FIRST-LAST"
+
+    name: str
