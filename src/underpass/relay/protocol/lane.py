@@ -21,6 +21,7 @@ from underpass.relay.protocol.budget import (
     FIRST_CREDIT,
     LANE_LIMIT,
     LANE_RESERVE,
+    SMALL_CREDIT,
     ReceiveBudget,
     ReplayAccount,
 )
@@ -304,6 +305,11 @@ class Lane:
         if not self.attached:
             return []
         out: list[Buffer] = []
+        box = self._outbox
+        assert box.pacing is not None
+        start = box.handed
+        idle = start == box.acked
+        box.finish_frame(out)
         if self._links_due:
             out.extend(self._links_due)
             self._links_due.clear()
@@ -314,10 +320,6 @@ class Lane:
             self._acked = received
             self._ack_due = None
             out.append(frames.ack_frame(received))
-        box = self._outbox
-        assert box.pacing is not None
-        start = box.handed
-        idle = start == box.acked
         if box.resending:
             box.repeat(out)
         if not box.resending:
@@ -483,7 +485,7 @@ class Lane:
         except msgspec.DecodeError:
             raise ProtocolViolation(reason="an OPEN is not a well-formed record") from None
         size = 0 if record.head is None else len(record.head) + len(record.body)
-        if not 0 <= record.credit < 2**31 or not size <= record.taken <= FIRST_CREDIT:
+        if not 0 <= record.credit < 2**31 or not max(size, 1) <= record.taken <= FIRST_CREDIT:
             raise ProtocolViolation(reason="an OPEN assumes credit that was not given")
         granted = record.taken
         full = self.budget.used + granted > self.budget.limit
@@ -498,8 +500,8 @@ class Lane:
             granted=granted,
             now=self.now,
         )
-        self.budget.used += granted
         self.streams[number] = stream
+        self.budget.used += granted
         if full:
             stream.abort("over-limit")
             stream.stop("over-limit")
@@ -517,7 +519,8 @@ class Lane:
         self._announce()
 
     def _announce(self) -> None:
-        credit = self.budget.first_credit
+        # never 0: an acceptor with nothing left says so by RESET, stream by stream
+        credit = max(self.budget.first_credit, SMALL_CREDIT)
         if credit != self._announced_credit:
             self._announced_credit = credit
             self._control.append(frames.frame(frames.LIMIT, 0, frames.U32.pack(credit)))

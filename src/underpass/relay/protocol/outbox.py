@@ -22,7 +22,7 @@ OVERDRAFT: Final = 16 * 1024
 class Outbox:
     """Log, resend, pacing and turns of one direction."""
 
-    __slots__ = ("_log", "_new", "_old", "_resend", "acked", "handed", "logged", "pacing", "sent")
+    __slots__ = ("_log", "_new", "_old", "_resend", "_tail", "acked", "handed", "logged", "pacing", "sent")
 
     def __init__(self) -> None:
         self.sent = 0
@@ -37,6 +37,7 @@ class Outbox:
         """Of the present link; None without one."""
         self._log: deque[tuple[int, list[Buffer]]] = deque()
         self._resend: deque[tuple[int, list[Buffer]]] = deque()
+        self._tail = False
         self._new: deque[Stream] = deque()
         self._old: deque[Stream] = deque()
 
@@ -48,8 +49,10 @@ class Outbox:
         self.handed = offset
         self.pacing = Pacing(now, offset)
         self._resend = deque()
+        self._tail = False
         for end, buffers in self._log:
             start = end - sum(map(len, buffers))
+            self._tail |= start < offset
             self._resend.append(
                 (end, buffers if start >= offset else _tail(buffers, offset - start))
             )
@@ -89,6 +92,17 @@ class Outbox:
     def resending(self) -> bool:
         """Whether a part of the log has still to be repeated on this link."""
         return bool(self._resend)
+
+    def finish_frame(self, out: list[Buffer]) -> None:
+        """Append the rest of the frame in which the last link died, whatever the room is.
+
+        Link frames stand only between lane frames, so nothing can be said before it; if both ends
+        waited for acknowledgements here, neither could give one.
+        """
+        if self._tail:
+            self._tail = False
+            self.handed, buffers = self._resend.popleft()
+            out.extend(buffers)
 
     def repeat(self, out: list[Buffer]) -> None:
         """Append what the room allows of the log's repetition."""

@@ -184,9 +184,10 @@ class Stream:
     def stop(self, code: str) -> None:
         """Read no more: what still comes is dropped, the peer is told. Idempotent."""
         if not self.discarding:
+            # what is thrown away on arrival pins no memory: none of it counts any more
             self.discarding = True
             self.grant = 0
-            self.lane.budget.used -= self.undrained
+            self.lane.budget.used -= self.undrained + self.outstanding
             self.undrained = 0
             if not self.receive_done:
                 self._stop = code
@@ -315,12 +316,11 @@ class Stream:
         if size > self.outstanding:
             return False
         self.outstanding -= size
-        if self.discarding:
-            self.lane.budget.used -= size
-        elif body:
-            self.undrained += size
-        else:
-            self.credit_back(size)
+        if not self.discarding:
+            if body:
+                self.undrained += size
+            else:
+                self.credit_back(size)
         return True
 
     def collect(self, part: Buffer, *, more: bool) -> bytes | None:
@@ -347,7 +347,8 @@ class Stream:
             self._block = None
             self._stop = None
             self.grant = 0
-            self.lane.budget.used -= self.outstanding
+            if not self.discarding:
+                self.lane.budget.used -= self.outstanding
             self.outstanding = 0
 
     def credit_back(self, count: int) -> None:
