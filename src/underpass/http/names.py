@@ -6,8 +6,9 @@ lookup, with no lower-casing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from underpass.http.grammar import is_token
 
@@ -101,19 +102,28 @@ _COMMON: Final = (
     "Keep-Alive Trailer Forwarded"
 )
 
-_kinds: dict[bytes, Kind] = {}
-kind_if_known: Final = _kinds.get
-"""The kind of a name seen before, or None; ``kind_of`` is the whole answer."""
+T = TypeVar("T")
 
 
-def kind_of(name: bytes) -> Kind:
-    """The part the field ``name`` (in any case) plays."""
-    kind = _kinds.get(name)
-    if kind is None:
-        kind = _judge(name)
-        if len(_kinds) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
-            _kinds[name] = kind
-    return kind
+class NameMemory(Generic[T]):
+    """Remembers what a pure function says about field names, within bounds."""
+
+    __slots__ = ("_judge", "_known", "if_known")
+
+    def __init__(self, judge: Callable[[bytes], T]) -> None:
+        self._judge = judge
+        self._known: dict[bytes, T] = {}
+        self.if_known = self._known.get
+        """What was said about a name seen before, or None. For loops that cannot afford more."""
+
+    def __call__(self, name: bytes) -> T:
+        """What the function says about ``name``."""
+        said = self._known.get(name)
+        if said is None:
+            said = self._judge(name)
+            if len(self._known) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
+                self._known[name] = said
+        return said
 
 
 def _judge(name: bytes) -> Kind:
@@ -131,6 +141,12 @@ def _judge(name: bytes) -> Kind:
             return Kind.TWIN
     return Kind.PLAIN
 
+
+kind_of: Final = NameMemory(_judge)
+"""The part a field (its name in any case) plays."""
+
+kind_if_known: Final = kind_of.if_known
+"""The kind of a name seen before, or None."""
 
 for _name in _COMMON.split():
     for _spelling in (_name, _name.lower()):
