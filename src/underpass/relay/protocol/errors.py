@@ -61,27 +61,3 @@ class HandshakeError(Refused):
     sentence = "cannot accept the link: {reason}"
 
     reason: str
-
-
-@dataclass(eq=False)
-class TlsIntercepted(Refused):
-    """The connector saw another certificate than the relay served."""
-
-    code = "tls-intercepted"
-    sentence = "cannot accept the link: the connector saw a certificate this relay did not serve"
-    hint_text = (
-        "something between the two ends TLS; if it is your own front proxy, give its "
-        "certificate's fingerprint to the relay (--front-fingerprint)"
-    )
-
-
-@dataclass(eq=False)
-class RelayTooOld(Refused):
-    """The two ends speak different major versions of the protocol."""
-
-    code = "relay-too-old"
-    sentence = "cannot link: the relay speaks version {theirs} of the protocol, this end {ours}"
-    hint_text = "bring both ends to the same release of underpass"
-
-    theirs: int
-    ours: int

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from underpass.model.errors_relay import RelayTooOld, TlsIntercepted
 from underpass.relay.protocol.budget import WINDOW_LIMIT
-from underpass.relay.protocol.errors import HandshakeError, RelayTooOld, TlsIntercepted
+from underpass.relay.protocol.errors import HandshakeError
 from underpass.relay.protocol.records import (
     VERSION,
     Challenge,
@@ -75,7 +76,7 @@ def verify(
     except msgspec.DecodeError:
         raise HandshakeError(reason="the hello is not a well-formed record") from None
     if hello.version != VERSION:
-        raise RelayTooOld(theirs=VERSION, ours=hello.version)
+        raise RelayTooOld(relay=challenge.relay, theirs=VERSION, ours=hello.version)
     if hello.role != "connector":
         raise HandshakeError(reason="the peer does not introduce itself as a connector")
     if hello.relay != challenge.relay:
@@ -89,7 +90,7 @@ def verify(
     if not (0 <= hello.received < LARGEST and 0 < hello.credit <= WINDOW_LIMIT):
         raise HandshakeError(reason="offset or credit is out of range")
     if plain != (hello.certificate == b"") or (not plain and hello.certificate not in accepted):
-        raise TlsIntercepted()
+        raise TlsIntercepted(relay=challenge.relay)
     try:
         Ed25519PublicKey.from_public_bytes(hello.key).verify(
             signed.signature, transcript(encode(challenge), signed.body)

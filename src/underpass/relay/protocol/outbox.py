@@ -22,7 +22,18 @@ OVERDRAFT: Final = 16 * 1024
 class Outbox:
     """Log, resend, pacing and turns of one direction."""
 
-    __slots__ = ("_log", "_new", "_old", "_resend", "_tail", "acked", "handed", "logged", "pacing", "sent")
+    __slots__ = (
+        "_log",
+        "_new",
+        "_old",
+        "_resend",
+        "_tail",
+        "acked",
+        "handed",
+        "logged",
+        "pacing",
+        "sent",
+    )
 
     def __init__(self) -> None:
         self.sent = 0
