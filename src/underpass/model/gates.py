@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,13 @@ GATE_KINDS: Final = ("bearer", "basic", "ip", "link")
 DEFAULT_USER: Final = "underpass"
 MAX_CIDRS: Final = 64
 """They travel in every HELLO (``Terms.allow``) and are asked in order."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_GLOBAL_SIX: Final = ipaddress.IPv6Network("2000::/3")
+"""All that IANA has opened for global unicast."""
+_DOCUMENTATION: Final = ("192.0.2.1", "198.51.100.1", "203.0.113.1")
+"""RFC 5737: nobody has these."""
 
 _USER = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 
@@ -70,25 +78,55 @@ def parse_gate(text: str) -> GateSpec:
     return GateSpec(kind, argument)
 
 
+def foreign_address(cidrs: Iterable[str]) -> str:
+    """An address that none of ``cidrs`` (of one ``ip`` gate) admits: what a proof asks about."""
+    networks = [ipaddress.ip_network(cidr) for cidr in cidrs]
+    four = [network for network in networks if network.version == 4]
+    candidates = [ipaddress.IPv4Address(text) for text in _DOCUMENTATION]
+    # No gate admits more than half of all addresses, so behind some network there is a gap.
+    merged = ipaddress.collapse_addresses(n for n in four if isinstance(n, ipaddress.IPv4Network))
+    ends = [int(network.broadcast_address) + 1 for network in merged]
+    candidates += [ipaddress.IPv4Address(end) for end in ends if end < 2**32]
+    return str(next(each for each in candidates if not any(each in net for net in four)))
+
+
 def _check_networks(argument: str) -> None:
     parts = argument.split(",")
     if len(parts) > MAX_CIDRS:
         raise GateMalformed(text="ip", why=f"at most {MAX_CIDRS} networks can be named")
+    networks = []
     for part in parts:
         try:
-            _network(part)
+            networks.append(_network(part))
         except ValueError:
             why = f"{part[:80]!r} is no address and no network"
             raise GateMalformed(text="ip", why=why) from None
+    if _admits_most(networks):
+        why = "it admits more than half of all addresses; to open to everybody, say --public"
+        raise GateMalformed(text="ip", why=why)
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """The network ``text`` names. Host bits are refused: 10.0.0.1/8 is more likely a slip."""
-    if "%" in text or not text.isascii() or _has_mask(text):
-        raise ValueError(text)
-    return ipaddress.ip_network(text)
+def _admits_most(networks: list[Network]) -> bool:
+    four = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
+    six = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
+    admitted = sum(network.num_addresses for network in ipaddress.collapse_addresses(four))
+    admitted_six = sum(
+        min(network.num_addresses, _GLOBAL_SIX.num_addresses)
+        for network in ipaddress.collapse_addresses(six)
+        if network.overlaps(_GLOBAL_SIX)
+    )
+    return admitted > 2**31 or admitted_six > _GLOBAL_SIX.num_addresses // 2
 
 
-def _has_mask(text: str) -> bool:
+def _network(text: str) -> Network:
+    """The network ``text`` names; IPv4 written as IPv6 (``::ffff:…``) is IPv4. Host bits are
+    refused: 10.0.0.1/8 is more likely a slip than a wish."""
     _, slash, length = text.partition("/")
-    return bool(slash) and not length.isdecimal()
+    if "%" in text or not text.isascii() or (slash and not length.isdecimal()):
+        raise ValueError(text)
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+    return network

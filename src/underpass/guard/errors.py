@@ -1,0 +1,42 @@
+"""Errors of the guard alone: secrets that cannot be kept, policies that cannot be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from underpass.model.errors import Misuse, Setup
+
+
+@dataclass(eq=False)
+class SecretUnreadable(Setup):
+    """A file that should hold a secret cannot be read, or holds something else."""
+
+    path: str
+    why: str
+
+    code = "secret-unreadable"
+    sentence = "cannot read a secret from {path}: {why}"
+    hint_text = "check the path; one secret stands in the file, on one line"
+
+
+@dataclass(eq=False)
+class SecretUnwritable(Setup):
+    """A secret cannot be stored."""
+
+    path: str
+    why: str
+
+    code = "secret-unwritable"
+    sentence = "cannot keep a secret in {path}: {why}"
+    hint_text = "choose another place with UNDERPASS_STATE_DIR, or name another file"
+
+
+@dataclass(eq=False)
+class PolicyInvalid(Misuse):
+    """The policy file holds something that is no policy. All mistakes are named together."""
+
+    path: str
+    mistakes: str
+
+    code = "policy-invalid"
+    sentence = "cannot follow the policy in {path}: {mistakes}"
