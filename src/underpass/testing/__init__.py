@@ -1,1 +1,11 @@
+"""Public test kit: bad networks, real origins, clocks moved by hand, canary secrets.
 
+For tests of this project and of programs that use it. Nothing here is imported by the product.
+
+- `underpass.testing.fault_proxy`: a TCP proxy that delays, throttles, swallows, cuts and resets
+- `underpass.testing.network`: network namespaces with packet loss and NAT (Linux, root)
+- `underpass.testing.origins`: real servers, each with one habit
+- `underpass.testing.clock`: a clock and an event loop that move when told to
+- `underpass.testing.canary`: finds secrets where they must not be
+- `underpass.testing.certificates`: throw-away certificates
+"""
