@@ -12,12 +12,21 @@ import os
 import socket
 from typing import Final, Protocol, cast
 
+import msgspec
+
 from underpass.relay.links.runner import LaneRunner
 from underpass.relay.protocol import frames
 from underpass.relay.protocol.errors import ProtocolViolation
 from underpass.relay.protocol.greeting import GreetingReader, greeting_frame
 from underpass.relay.protocol.liveness import Doubt, Liveness
-from underpass.relay.protocol.records import Drain, Greeting, Record, decode_drain, encode
+from underpass.relay.protocol.records import (
+    Drain,
+    Greeting,
+    Record,
+    decode_drain,
+    decode_greeting,
+    encode,
+)
 from underpass.relay.protocol.stream import Buffer
 
 NOTSENT_LOWAT: Final = 64 * 1024
@@ -127,13 +136,20 @@ class Link(asyncio.Protocol):
     # -- for the owner ------------------------------------------------------------------------
 
     def send_greeting(self, record: Record) -> None:
-        """Say a handshake record."""
-        if self.transport is not None:
+        """Say a handshake record; on a link that carries a lane it waits for the frame's end."""
+        if self._runner is not None:
+            self._say(greeting_frame(record))
+        elif self.transport is not None:
             self.transport.write(greeting_frame(record))
 
     def send_drain(self, grace: float) -> None:
         """Tell the connector to move (relay only)."""
         self._say(frames.frame(frames.DRAIN, 0, encode(Drain(grace=grace))))
+
+    @property
+    def last_heard(self) -> float:
+        """When the last byte came, in the loop's time."""
+        return self._liveness.last
 
     def suspect(self) -> None:
         """Ask at once whether the link is alive: the machine slept, or the network changed."""
@@ -194,6 +210,12 @@ class Link(asyncio.Protocol):
 
     def link_frame_received(self, kind: int, payload: bytes) -> None:
         """A link frame stood between the lane's."""
+        try:
+            self._act_on(kind, payload)
+        except msgspec.DecodeError:
+            self.abort("a control frame is not a well-formed record")
+
+    def _act_on(self, kind: int, payload: bytes) -> None:
         if kind == frames.PING:
             self._say(frames.frame(frames.PONG, 0, payload))
         elif kind == frames.PONG:
@@ -204,7 +226,7 @@ class Link(asyncio.Protocol):
         elif kind == frames.DRAIN:
             self.owner.drain_received(self, decode_drain(payload))
         else:
-            self.abort("an unexpected frame came")
+            self.owner.greeting_received(self, decode_greeting(payload), payload)
 
     # -- liveness -----------------------------------------------------------------------------
 

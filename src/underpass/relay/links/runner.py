@@ -99,6 +99,13 @@ class LaneRunner:
             if self._on_link_lost is not None:
                 self._on_link_lost(self, link)
 
+    def drop_link(self) -> None:
+        """Listen to the present link no more, without telling anybody: its successor is due."""
+        link, self.link = self.link, None
+        if link is not None:
+            self.lane.detach(self._loop.time())
+            link.release()
+
     def close(self, code: str) -> None:
         """Give the lane up, with its streams and its link. Idempotent."""
         if self.lane.closed:
