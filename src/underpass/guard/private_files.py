@@ -38,9 +38,11 @@ def read_private(path: Path) -> bytes:
         if error.errno == errno.ENXIO:
             raise NotAPlainFile(path=str(path), what="a socket or a pipe") from None
         raise SecretUnreadable(path=str(path), why=_reason(error)) from None
-    with open(descriptor, "rb") as file:
+    try:
         _judge(path, os.fstat(descriptor), is_directory=False)
-        data = file.read(MAX_FILE_BYTES + 1)
+        data = os.read(descriptor, MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise SecretUnreadable(path=str(path), why=f"it is larger than {MAX_FILE_BYTES} bytes")
     return data
@@ -82,7 +84,7 @@ def private_directory(path: Path) -> Path:
     """
     try:
         for missing in reversed([path, *path.parents]):
-            if not missing.exists():
+            if not os.path.lexists(missing):
                 missing.mkdir(mode=0o700, exist_ok=True)
         status = path.lstat()
     except OSError as error:
