@@ -77,7 +77,9 @@ class RequestReader:
     @property
     def in_message(self) -> bool:
         """Whether a message has begun that is not over (a silent peer is then late, not idle)."""
-        return self._step in (_SIZED, _CHUNKED) or not self._heads.is_empty
+        if self._step == _HEAD:
+            return not self._heads.is_empty
+        return self._step in (_SIZED, _CHUNKED)
 
     @property
     def waiting(self) -> bool:
