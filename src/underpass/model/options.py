@@ -61,9 +61,9 @@ class OpenOptions:
 class RelayLimits:
     """What one enrolled key may hold at a time."""
 
-    names: int = 100
-    ports: int = 20
-    streams: int = 1_000
+    names: int = 32
+    ports: int = 16
+    streams: int = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,161 @@
+"""``underpass open``: what is declared, where the declaration comes from, and its checks."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import click
+
+from underpass.cli.options import SecondsType, json_option
+from underpass.cli.settings import Settings, SettingsCommand
+from underpass.guard.policy import load_policy
+from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
+from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec, parse_gate, parse_origin
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class OpenCommand(SettingsCommand):
+    """``open``, whose words after ``--`` are another program's and not ours to read."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ours, run = args, None
+        if "--" in args:
+            at = args.index("--")
+            ours, run = args[:at], tuple(args[at + 1 :])
+        ctx.meta["underpass.run"] = run or ()
+        rest = super().parse_args(ctx, ours)
+        if ctx.params.get("run") and not run:
+            raise click.UsageError("--run needs a command after --", ctx)
+        if run is not None and not ctx.params.get("run"):
+            raise click.UsageError("a command after -- needs --run before it", ctx)
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[--run -- COMMAND…]"]
+
+
+@click.command(
+    "open",
+    cls=OpenCommand,
+    table="open",
+    short_help="Open a tunnel to ORIGIN and keep it open.",
+    epilog="Each option can also be given by a variable (UNDERPASS_OPEN__RELAY) or in the [open] "
+    "table of underpass.toml.",
+)
+@click.argument("origin", metavar="ORIGIN")
+@click.option("--name", help="First label of the public host name; random when left out.")
+@click.option(
+    "--gate",
+    multiple=True,
+    metavar="GATE",
+    help="bearer, basic[:USER], ip:CIDR[,CIDR…] or link; may be repeated. Default: bearer.",
+)
+@click.option("--public", is_flag=True, help="No gate at all. Needs --for of at most 1h.")
+@click.option("--for", "for", type=SecondsType(), help="Until the lease ends. Default: 8h.")
+@click.option("--idle", type=SecondsType(), help="Close after so long without a visitor.")
+@click.option("--owner", help="Who answers for it. Default: the login name.")
+@click.option("--purpose", default="", help="Why it is open.")
+@click.option("--relay", metavar="URL", help="A relay's URL. Default: one in this process.")
+@click.option("--enrol-token-file", type=FILE, help="The relay's enrolment token, needed once.")
+@click.option("--relay-ca", type=FILE, help="Only these authorities may vouch for the relay.")
+@click.option("--relay-fingerprint", metavar="SHA256", help="Only this certificate is the relay.")
+@click.option(
+    "--host-header",
+    type=click.Choice(["preserve", "origin"]),
+    help="What the origin sees as Host. Default: preserve; origin for mcp+http.",
+)
+@click.option("--health-path", metavar="PATH", help="What a proof asks the origin for.")
+@click.option(
+    "--health",
+    type=click.Choice(["proof", "tcp"]),
+    default="proof",
+    show_default=True,
+    help="tcp: proofs of a tcp tunnel connect to the origin each time.",
+)
+@click.option("--cors", multiple=True, metavar="ORIGIN", help="Answer preflights from ORIGIN.")
+@click.option(
+    "--tls",
+    type=click.Choice(["terminate", "passthrough"]),
+    default="terminate",
+    show_default=True,
+    help="Where visitors' TLS ends: at the relay, or here.",
+)
+@click.option("--tls-cert", type=FILE, help="Certificate chain for --tls passthrough.")
+@click.option("--tls-key", type=FILE, help="Its private key.")
+@click.option(
+    "--timeout",
+    type=SecondsType(),
+    default=f"{OPEN_TIMEOUT_SECONDS:g}s",
+    show_default=True,
+    help="Until the first proof must have passed.",
+)
+@click.option("--token-file", type=FILE, help="Where visitors' token is written (0600).")
+@click.option("--show-token", is_flag=True, help="Print visitors' token, too.")
+@click.option("--run", is_flag=True, help="Start the origin: the words after --.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
+    """Open a tunnel to ORIGIN and keep it open until Ctrl-C or the end of its lease.
+
+    ORIGIN is 3001, http://host:port/base, mcp+http://host:port/mcp, tcp://host:port,
+    unix:///path or tcp+unix:///path. Its URL is printed once a proof has passed.
+    """
+    settings: Settings = ctx.obj
+    spec = declared(params)
+    load_policy(settings.policy_path).check(spec)
+    options = chosen(params, run=ctx.meta["underpass.run"], as_json=as_json)
+    if (spec.tls == "passthrough") != (
+        options.tls_cert is not None and options.tls_key is not None
+    ):
+        raise click.UsageError("--tls passthrough, --tls-cert and --tls-key go together", ctx)
+
+    from underpass.cli.keeping import keep_open
+    from underpass.cli.running import run
+
+    ctx.exit(run(keep_open(spec, options)))
+
+
+def declared(params: dict[str, Any]) -> TunnelSpec:
+    """The tunnel that the parameters declare; raises the errors of the grammars."""
+    return TunnelSpec(
+        origin=parse_origin(params["origin"]),
+        name=params["name"] or "",
+        gates=tuple(parse_gate(text) for text in params["gate"]),
+        lease=LeaseTerms(
+            owner=params["owner"] or pwd.getpwuid(os.getuid()).pw_name,
+            purpose=params["purpose"],
+            seconds=params["for"] or DEFAULT_LEASE,
+            idle_seconds=params["idle"],
+        ),
+        public=params["public"],
+        host_header=params["host_header"],
+        health_path=params["health_path"],
+        cors=tuple(params["cors"]),
+        tls=params["tls"],
+        health=params["health"],
+    )
+
+
+def chosen(params: dict[str, Any], *, run: tuple[str, ...], as_json: bool) -> OpenOptions:
+    """How it is to be opened."""
+    from underpass.api.places import runtime_dir, state_dir
+
+    return OpenOptions(
+        state_dir=state_dir(),
+        runtime_dir=runtime_dir(),
+        relay=RelayAccess(
+            url=params["relay"], ca=params["relay_ca"], fingerprint=params["relay_fingerprint"]
+        ),
+        enrol_token_file=params["enrol_token_file"],
+        timeout=float(params["timeout"]),
+        token_file=params["token_file"],
+        show_token=params["show_token"],
+        tls_cert=params["tls_cert"],
+        tls_key=params["tls_key"],
+        run=run,
+        json=as_json,
+    )

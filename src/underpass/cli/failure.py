@@ -1,0 +1,53 @@
+"""How errors are told: code, sentence and hint, to people on stderr or as an object on stdout."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+
+import click
+
+from underpass.cli.errors import UnexpectedFailure, UsageWrong
+from underpass.model.errors import UnderpassError
+
+
+def explain(error: BaseException) -> UnderpassError:
+    """The error of ours that ``error`` is, holds or amounts to."""
+    if isinstance(error, UnderpassError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        # A task group gives up with all that went wrong; the first of ours is the reason.
+        known = [explain(inner) for inner in error.exceptions]
+        return next((e for e in known if not isinstance(e, UnexpectedFailure)), known[0])
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "underpass"
+        return UsageWrong(_sentence(error.format_message()), command)
+    if isinstance(error, click.ClickException):
+        return UsageWrong(_sentence(error.format_message()), "underpass")
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})" if frames else "?"
+    # Its own text is left out: foreign exceptions quote what they were given, secrets included.
+    return _traced(UnexpectedFailure(type(error).__name__, where), error)
+
+
+def report(error: UnderpassError, *, as_json: bool, environ: Mapping[str, str]) -> int:
+    """Tell ``error``; returns the exit code that belongs to it."""
+    if as_json:
+        click.echo(json.dumps({"error": error.to_dict()}, ensure_ascii=False))
+    else:
+        click.echo(f"{click.style(f'error[{error.code}]:', fg='red')} {error.message}", err=True)
+        if error.hint:
+            click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True)
+    if environ.get("UNDERPASS_DEBUG") and error.__traceback__ is not None:
+        click.echo("".join(traceback.format_tb(error.__traceback__)), err=True, nl=False)
+    return error.exit_code
+
+
+def _sentence(message: str) -> str:
+    # click writes "No such option: --foo" with a full stop at times; ours goes on after a colon.
+    return (message[:1].lower() + message[1:]).rstrip(".")
+
+
+def _traced(error: UnderpassError, origin: BaseException) -> UnderpassError:
+    return error.with_traceback(origin.__traceback__)

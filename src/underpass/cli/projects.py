@@ -1,0 +1,73 @@
+"""How far a project file may go: what the user allows to files that came with a project. Pure.
+
+    [projects]                     # in the user's own underpass.toml
+    may = ["relay", "cors"]        # settings of [open] that project files may make freely
+
+A project file comes with other people's code. By itself it may name and narrow a tunnel; whoever
+sees the traffic, which files are read and who may come without a secret is the user's to say.
+Upper limits that hold for everybody are in the policy file (``guard.policy``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Final
+
+from underpass.model.duration import format_duration, parse_duration
+from underpass.model.spec import DEFAULT_LEASE
+
+FREE: Final = frozenset(
+    {
+        "name",
+        "owner",
+        "purpose",
+        "for",
+        "idle",
+        "host-header",
+        "health-path",
+        "health",
+        "timeout",
+        "gate",
+    }
+)
+"""Settings of ``[open]`` that a project file may make, ``for`` and ``gate`` within bounds."""
+
+STRONG_GATES: Final = frozenset({"bearer", "basic"})
+"""Gates with a secret of their own; an ``ip`` or ``link`` gate alone is weaker."""
+
+
+def excess(tables: Mapping[str, Mapping[str, object]], may: Set[str] = frozenset()) -> list[str]:
+    """What a project file's tables ask for beyond what is allowed, in words."""
+    wishes = []
+    for table, settings in tables.items():
+        if table != "open":
+            # Reading a token for somebody's relay, or serving one, is no project's to ask.
+            wishes += [] if table in may else [f"[{table}]"]
+            continue
+        for name, value in settings.items():
+            if name not in may and value is not False and (wish := _excess(name, value)):
+                wishes.append(wish)
+    return wishes
+
+
+def _excess(name: str, value: object) -> str:
+    if name not in FREE:
+        return f"{name} = {_shown(value)}"
+    if name == "gate" and not _has_strong_gate(value):
+        return f"gate = {_shown(value)} without bearer or basic"
+    if name == "for" and parse_duration(str(value)) > DEFAULT_LEASE:
+        return f"for = {_shown(value)}, more than {format_duration(DEFAULT_LEASE)}"
+    return ""
+
+
+def _has_strong_gate(value: object) -> bool:
+    texts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return any(str(text).partition(":")[0] in STRONG_GATES for text in texts)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_shown(item) for item in value) + "]"
+    return f'"{value}"'
