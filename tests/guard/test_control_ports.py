@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from underpass.guard import control_ports
 from underpass.guard.control_ports import ControlPorts, is_local
 from underpass.model.errors_run import OwnControlPort
 from underpass.model.origin import parse_origin
@@ -148,6 +149,7 @@ def test_other_sockets_are_nobodys_business(doors: ControlPorts, tmp_path: Path)
 OTHER = """
 import sys
 from pathlib import Path
+from underpass.guard import control_ports
 from underpass.guard.control_ports import ControlPorts
 doors = ControlPorts(Path(sys.argv[1]))
 doors.register("127.0.0.1", 8899, "the relay")
@@ -179,6 +181,11 @@ def test_doors_of_other_processes_count_as_long_as_they_live(
     assert doors.what_is("127.0.0.1", 8899) is None
 
 
+def test_a_list_that_became_shorter_reads_well_before_it_is_cut() -> None:
+    left_over = b'[["127.0.0.1", 8801, "the relay"]]"127.0.0.1", 8802'
+    assert control_ports._parse(left_over) == [("127.0.0.1", 8801, "the relay")]
+
+
 def test_closing_leaves_no_file(directory: Path) -> None:
     doors = ControlPorts(directory)
     doors.register("127.0.0.1", 8801, METRICS)
@@ -195,7 +202,15 @@ def test_a_file_of_nonsense_is_passed_over(directory: Path) -> None:
 
     directory.mkdir(mode=0o700)
     path = directory / "1-x.doors"
-    for data in (b"", b"{", b"{}", b"[1]", b'[["nowhere", 1, "x"]]', b'[["127.0.0.1", "y", "x"]]'):
+    for data in (
+        b"",
+        b"\xff",
+        b"{",
+        b"{}",
+        b"[1]",
+        b'[["nowhere", 1, "x"]]',
+        b'[["127.0.0.1", "y", "x"]]',
+    ):
         path.write_bytes(data)
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -219,6 +220,27 @@ def test_any_line_is_a_spec_or_a_clear_error(text: str) -> None:
     assert error is None or (error.code and error.message.startswith("cannot "))
 
 
+@given(NETWORKS)
+def test_behind_any_ip_gate_there_is_a_foreign_address(parts: list[str]) -> None:
+    networks = [ip_network(cidr) for cidr in parse_gate("ip:" + ",".join(parts)).cidrs]
+    foreign = ip_address(gates.foreign_address(map(str, networks)))
+    assert not any(foreign in network for network in networks)
+
+
+def test_half_of_all_addresses_is_the_widest_ip_gate() -> None:
+    assert parse_gate("ip:0.0.0.0/1").cidrs == ("0.0.0.0/1",)
+    assert parse_gate("ip:2000::/4").cidrs == ("2000::/4",)
+    widest = "ip:0.0.0.0/2,128.0.0.0/2"
+    assert gates.foreign_address(parse_gate(widest).cidrs) == "192.0.2.1"
+
+
+def test_names_follow_the_grammar_of_labels() -> None:
+    assert all(map(spec.is_name, ("abc", "a1-b", "0-0", "a" * 63)))
+    assert not any(
+        map(spec.is_name, ("", "ab", "a" * 64, "a.b", "ab-", "ABC", "a_b", "äbc", "a\nb"))
+    )
+
+
 BAD_ORIGINS = {
     "": "origin-malformed",
     "a" * 3000: "origin-malformed",
@@ -226,6 +248,8 @@ BAD_ORIGINS = {
     "65536": "port-out-of-range",
     "99999999999999999999": "port-out-of-range",
     "-1": "origin-malformed",
+    "00": "origin-malformed",
+    "localhost:080": "origin-malformed",
     "+3001": "origin-malformed",
     "٣٠٠١": "origin-malformed",
     "3001 ": "origin-malformed",
@@ -319,6 +343,12 @@ BAD_SPECS = {
     "3001 --gate ip:fe80::1%eth0": "gate-malformed",
     "3001 --gate ip:localhost": "gate-malformed",
     "3001 --gate ip:" + ",".join(["10.0.0.1"] * 65): "gate-malformed",
+    "3001 --gate ip:0.0.0.0/0": "gate-malformed",
+    "3001 --gate ip:::/0": "gate-malformed",
+    "3001 --gate ip:0.0.0.0/1,128.0.0.0/1": "gate-malformed",
+    "3001 --gate ip:0.0.0.0/1,128.0.0.0/8": "gate-malformed",
+    "3001 --gate ip:2000::/3": "gate-malformed",
+    "3001 --gate ip:::ffff:0.0.0.0/96": "gate-malformed",
     "3001 --gate bearer --gate bearer": "gate-conflict",
     "3001 --gate bearer --gate basic": "gate-conflict",
     "3001 --gate ip:10.0.0.1 --gate ip:10.0.0.2": "gate-conflict",

@@ -121,8 +121,8 @@ class ControlPorts:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self._file = os.open(self._path, flags, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX)
-        # Overwritten before it is cut, so that a reader never meets an empty file; a torn one is
-        # a matter of microseconds, and read again before the next dial.
+        # Overwritten in one write before it is cut, and read up to the closing bracket: a reader
+        # never meets an empty file, and what is left of a longer list does not trouble it.
         data = json.dumps(self._own).encode()
         os.pwrite(self._file, data, 0)
         os.ftruncate(self._file, len(data))
@@ -146,7 +146,7 @@ def _read_living(path: Path) -> list[tuple[str, int, str]]:
 
 def _parse(data: bytes) -> list[tuple[str, int, str]]:
     try:
-        rows: Any = json.loads(data)
+        rows: Any = json.JSONDecoder().raw_decode(data.decode())[0]
         return [(str(ipaddress.ip_address(row[0])), int(row[1]), str(row[2])) for row in rows]
     except (ValueError, TypeError, LookupError):
         return []

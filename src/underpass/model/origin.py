@@ -157,7 +157,9 @@ def _authority(text: str, authority: str, *, default: int | None) -> tuple[str, 
 def _port(text: str, port: str) -> int:
     if not (port.isascii() and port.isdecimal()):
         raise OriginMalformed(text=text, why=f"the port {port!r} is no number")
-    if len(port.lstrip("0")) > 5 or not 1 <= int(port) <= 65_535:
+    if port.startswith("0") and port != "0":
+        raise OriginMalformed(text=text, why=f"the port {port[:12]!r} begins with a zero")
+    if len(port) > 5 or not 1 <= int(port) <= 65_535:
         raise PortOutOfRange(text=text, port=port[:12])
     return int(port)
 
