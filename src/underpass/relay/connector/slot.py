@@ -175,13 +175,11 @@ class LaneSlot:
             self._loop.call_soon(self._answer, link, challenge, raw)
             return
         old = self.runner.link
-        if old is not None and self._late_since is not None:
-            if old.last_heard > self._late_since:
-                # the old link woke up: the switch would only cost
-                self._late_since = None
-                self._attempt.set_result(None)
-                return
-        self._late_since = None
+        late_since, self._late_since = self._late_since, None
+        if old is not None and late_since is not None and old.last_heard > late_since:
+            # the old link woke up: the switch would only cost
+            self._attempt.set_result(None)
+            return
         self.generation += 1
         self.runner.drop_link()  # from here on, bytes of the older generation do not count
         self._connector.links_changed()
