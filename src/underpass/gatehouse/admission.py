@@ -1,0 +1,96 @@
+"""Whether one HTTP request may reach the origin, and as what: decided in one synchronous step.
+
+The order is fixed: proofs (a valid MAC is the owner's own), preflights of allowed pages (browsers
+send them without credentials), the gates, on mcp tunnels the allow-list of Host and Origin, then
+the head as the origin shall see it, which judges every byte of it again. Nothing is sent before
+all of it has passed, and one head is judged by all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from underpass.gatehouse.house import House
+from underpass.gatehouse.own_answers import OwnAnswer, denied, own_answer, preflight
+from underpass.gatehouse.ports import Peer
+from underpass.gatehouse.proof import PROOF_HEADER_LOWER, ProofRequest
+from underpass.gatehouse.rewrite import base_path, has_dot_segment, origin_host, rewrite
+from underpass.guard.gates import Deny
+from underpass.http.errors import HeadInvalid
+from underpass.http.jsonrpc import carries_jsonrpc
+from underpass.http.messages import RequestHead, lookup
+from underpass.model.origin import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The request may reach the origin."""
+
+    request: bytes
+    """The head as the origin shall see it."""
+    is_jsonrpc: bool
+    """An answer of ours must name the id that stands in its body."""
+
+
+def admit(house: House, head: RequestHead, peer: Peer) -> Admitted | OwnAnswer | ProofRequest:
+    """Judge one request."""
+    proof = _proof(house, head)
+    if proof is not None:
+        return proof
+    if house.cors is not None:
+        answer = house.cors.preflight(head)
+        if answer is not None:
+            return preflight(answer)
+    judged = house.guard.judge_http(head, peer.address)
+    if type(judged) is Deny:
+        house.books.denied += 1
+        return denied(judged)
+    assert not isinstance(judged, Deny)
+    settings = house.settings
+    host, origin_field = head.host, None
+    if settings.host_header == "origin":
+        host = origin_host(settings.origin)
+        if settings.kind is Kind.MCP:
+            refusal = _refuse_stranger(house, head)
+            if refusal is not None:
+                return refusal
+            origin_field = b"http://" + host
+    target = head.target if judged.target is None else judged.target
+    base = base_path(settings.origin, settings.kind)
+    if base and target != b"*":
+        if has_dot_segment(target.partition(b"?")[0]):
+            return own_answer("target-outside-base")
+        target = base + target
+    try:
+        request = rewrite(
+            head,
+            host=host,
+            target=target,
+            strip=judged.strip,
+            origin_field=origin_field,
+            address=peer.address,
+            secure=peer.secure,
+        )
+    except HeadInvalid as error:
+        return own_answer(error.code)
+    return Admitted(request, settings.kind is Kind.MCP and carries_jsonrpc(head))
+
+
+def _proof(house: House, head: RequestHead) -> ProofRequest | None:
+    for name, value in head.headers:
+        if len(name) == len(PROOF_HEADER_LOWER) and name.lower() == PROOF_HEADER_LOWER:
+            return house.proofs.accept(value, house.wall_clock())
+    return None
+
+
+def _refuse_stranger(house: House, head: RequestHead) -> OwnAnswer | None:
+    """Our own guard against DNS rebinding, in place of the one that the origin can no longer keep
+    once its Host is rewritten."""
+    if head.host.lower() not in house.public_hosts:
+        return own_answer("host-misdirected")
+    origin = lookup(head.headers, b"origin")
+    if origin is not None and origin.lower() not in house.public_origins:
+        if b"*" in house.public_origins and origin != b"null":
+            return None
+        return own_answer("origin-field-refused")
+    return None

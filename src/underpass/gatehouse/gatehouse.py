@@ -1,0 +1,145 @@
+"""The one pipeline in front of the origin, behind whichever engine carries the traffic.
+
+Takes visitors (``ports.Carrier``), lets the guard judge, answers proofs, and joins each visitor to
+the origin. Everything is synchronous and runs on one event loop; the only tasks are dials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+from underpass.gatehouse.admission import Admitted, admit
+from underpass.gatehouse.allow_list import public_names
+from underpass.gatehouse.arm import ProbeArm
+from underpass.gatehouse.books import Books, ExchangeRecord, GatehouseStatistics
+from underpass.gatehouse.exchange_bytes import ByteExchange
+from underpass.gatehouse.exchange_http import HttpExchange
+from underpass.gatehouse.exchange_proof import ProofExchange
+from underpass.gatehouse.hangup import HangupWatch
+from underpass.gatehouse.house import GatehouseSettings, House
+from underpass.gatehouse.origin_dialler import OriginDialler
+from underpass.gatehouse.origin_pool import OriginPool
+from underpass.gatehouse.origin_probe import OriginProbe
+from underpass.gatehouse.own_answers import OwnAnswer
+from underpass.gatehouse.ports import Exchange, Peer, Visitor
+from underpass.gatehouse.proof import LayerAnswer, ProofChecker, ProofRequest
+from underpass.guard.gates import Guard
+from underpass.http.cors import Cors
+from underpass.http.messages import RequestHead
+
+
+class Gatehouse:
+    """Implements ``ports.Carrier`` for one tunnel. Made and used on one running event loop.
+
+    Visitors may be answered before the ``open_…`` call returns. ``on_exchange`` is told of every
+    exchange that ended, proofs excepted. ``permit`` is asked for each address before it is dialled
+    (an origin that is one of our own control ports must be refused after resolution).
+    """
+
+    def __init__(
+        self,
+        settings: GatehouseSettings,
+        guard: Guard,
+        *,
+        on_exchange: Callable[[ExchangeRecord], None] | None = None,
+        permit: Callable[[str, int], bool] | None = None,
+        tls: ssl.SSLContext | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        books = Books()
+        self._watch = HangupWatch(loop)
+        self._tls = tls
+        dialler = OriginDialler(settings.origin, loop, books, self._watch, permit)
+        self._house = House(
+            settings=settings,
+            loop=loop,
+            guard=guard,
+            pool=OriginPool(dialler, loop, books),
+            books=books,
+            arm=ProbeArm(loop),
+            proofs=ProofChecker(settings.proof_key, settings.name),
+            cors=Cors(settings.cors) if settings.cors else None,
+            wall_clock=wall_clock,
+            on_exchange=on_exchange,
+            public_hosts=frozenset(),
+            public_origins=frozenset(origin.lower().encode() for origin in settings.cors),
+        )
+
+    def set_public_urls(self, urls: Iterable[str]) -> None:
+        """Say under which URLs the tunnel is public: what an mcp tunnel's visitors may name in
+        Host and Origin. Until then an mcp tunnel with ``host_header`` ``origin`` admits none."""
+        hosts, origins = public_names(urls, self._house.settings.name)
+        self._house.public_hosts = hosts
+        cors = {origin.lower().encode() for origin in self._house.settings.cors}
+        self._house.public_origins = origins | cors
+
+    # ports.Carrier
+
+    def open_http(self, visitor: Visitor, head: RequestHead, peer: Peer) -> Exchange:
+        """Begin one HTTP exchange."""
+        house = self._house
+        admitted = admit(house, head, peer)
+        if type(admitted) is ProofRequest:
+            proof = ProofExchange(house, visitor, admitted)
+            proof.begin()
+            return proof
+        house.books.http_exchanges += 1
+        exchange = HttpExchange(house, visitor, head)
+        if type(admitted) is Admitted:
+            exchange.begin(admitted.request, is_jsonrpc=admitted.is_jsonrpc)
+        else:
+            assert isinstance(admitted, OwnAnswer)
+            exchange.begin_answer(admitted)
+        return exchange
+
+    def open_bytes(self, visitor: Visitor, peer: Peer) -> Exchange:
+        """Begin one byte stream to a tcp origin."""
+        exchange = ByteExchange(self._house, visitor, peer)
+        exchange.begin()
+        return exchange
+
+    def open_reach(self, visitor: Visitor, peer: Peer, token: str) -> Exchange:
+        """Begin one byte stream whose visitor showed ``token``."""
+        exchange = ByteExchange(self._house, visitor, peer)
+        exchange.begin_reach(token)
+        return exchange
+
+    # For the prover.
+
+    def arm_probe(self, seconds: float = 2.0, foreign: str = "") -> bytes:
+        """Await a proof on a byte stream for at most two seconds; the prefix it must begin with.
+
+        ``foreign`` names an address whose refusal the answer shall state (``check_tcp_answer``).
+        """
+        return self._house.arm.arm(seconds, foreign)
+
+    async def check_origin(self) -> LayerAnswer:
+        """Reach the origin now, as a proof would."""
+        found: asyncio.Future[LayerAnswer] = self._house.loop.create_future()
+        probe = OriginProbe(self._house, found.set_result)
+        probe.begin()
+        try:
+            return await found
+        finally:
+            probe.cancel()
+
+    # For everybody.
+
+    def statistics(self) -> GatehouseStatistics:
+        """The numbers of this moment."""
+        return GatehouseStatistics(**asdict(self._house.books), idle=self._house.pool.idle)
+
+    def close(self) -> None:
+        """Close every connection to the origin. Idempotent. Exchanges still open are abandoned:
+        let their carriers end them before."""
+        self._house.pool.close()
+        self._watch.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until every connection that ``close`` closed is gone."""
+        await self._house.pool.wait_closed()

@@ -1,0 +1,74 @@
+"""Answers that the gatehouse gives in the origin's place, beyond those every edge knows.
+
+What clients make of a status is ``http.answers``' subject; this module knows which of them a
+gatehouse says, and finds the JSON-RPC id only when an answer of ours is needed: a request that the
+origin answers costs nothing for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from underpass.guard.gates import Deny
+from underpass.http.answers import NOT_JSONRPC, NULL_ID, TABLE, Answer, answer, render
+from underpass.http.jsonrpc import IdScanner, carries_jsonrpc
+from underpass.http.messages import Headers, RequestHead, ResponseHead
+from underpass.model.origin import Kind
+
+ERROR_FIELD: Final = b"underpass-error"
+
+_OWN: Final = {
+    row.code: row
+    for row in (
+        # A plain 502: trying again does not help until the owner writes another origin.
+        Answer(502, "origin-speaks-tls", "the service behind the tunnel wants TLS, not plain HTTP"),
+        Answer(403, "origin-field-refused", "pages of this web origin may not call this tunnel"),
+        Answer(400, "target-outside-base", "the path may not hold dot segments here"),
+        Answer(400, "head-invalid", "this is no valid HTTP request", closes=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswer:
+    """What we answer, and fields that go with it."""
+
+    answer: Answer
+    extra: Headers
+    head: ResponseHead | None = None
+    """A whole answer without a body that stands in place of the rendered one (a preflight's)."""
+
+
+def own_answer(code: str, extra: Headers | None = None) -> OwnAnswer:
+    """The answer for ``code``."""
+    return OwnAnswer(_OWN.get(code) or answer(code), extra or [])
+
+
+def denied(deny: Deny) -> OwnAnswer:
+    """The answer to a visitor whom a gate refused."""
+    general = TABLE["gate-unauthenticated" if deny.status == 401 else "gate-refused"]
+    return OwnAnswer(Answer(deny.status, deny.code, general.sentence), deny.challenge)
+
+
+def preflight(head: ResponseHead) -> OwnAnswer:
+    """The answer to a page's preflight."""
+    return OwnAnswer(Answer(head.status, "", ""), [], head)
+
+
+def render_own(
+    own: OwnAnswer, kind: Kind, head: RequestHead, body: list[bytes] | None
+) -> tuple[ResponseHead, bytes]:
+    """Head and body of the answer to ``head``; ``body`` is what has come of a JSON-RPC one."""
+    if own.head is not None:
+        return own.head, b""
+    jsonrpc_id = NOT_JSONRPC
+    if kind is Kind.MCP and carries_jsonrpc(head):
+        jsonrpc_id = NULL_ID
+        if body:
+            scanner = IdScanner()
+            for part in body:
+                scanner.receive_data(part)
+            jsonrpc_id = scanner.id
+    answer_head, content = render(own.answer, jsonrpc_id=jsonrpc_id, extra=own.extra)
+    return answer_head, b"" if head.method == b"HEAD" else content
