@@ -31,6 +31,7 @@ LINK_LOST: Final = "link-lost"
 LINK_ENDED: Final = "link-ended"
 LINK_UNPROVEN: Final = "link-unproven"
 PROOF_FORGED: Final = "proof-forged"
+PROOF_NOT_TAKEN: Final = "proof-not-taken"
 PROOF_STALE: Final = "proof-stale"
 GATE_OPEN: Final = "gate-open"
 GATE_ADMITS_EVERYBODY: Final = "gate-admits-everybody"
@@ -67,6 +68,10 @@ FINDINGS: Final = MappingProxyType(
         LINK_ENDED: (Layer.LINK, "the connector's link has ended for good"),
         LINK_UNPROVEN: (Layer.LINK, "the link is back, but nothing has gone through it yet"),
         PROOF_FORGED: (Layer.GATEHOUSE, "an answer came that the gatehouse did not sign"),
+        PROOF_NOT_TAKEN: (
+            Layer.GATEHOUSE,
+            "the gatehouse treated the proof as a stranger's request",
+        ),
         PROOF_STALE: (Layer.RELAY, "nothing has proved this lately"),
         GATE_OPEN: (Layer.GATE, "a request without credentials was not refused"),
         GATE_ADMITS_EVERYBODY: (Layer.GATE, "the ip gate's networks cover every address"),
@@ -80,11 +85,19 @@ _BLAME: Final = MappingProxyType(
         "connector-away": Layer.LINK,
         "link-lost": Layer.LINK,
         "lane-lost": Layer.LINK,
+        "token-refused": Layer.GATE,
+        "relay-certificate-wrong": Layer.TLS,
+        "tls-intercepted": Layer.TLS,
         "origin-away": Layer.ORIGIN,
         "origin-refused": Layer.ORIGIN,
         "origin-speaks-tls": Layer.ORIGIN,
+        "origin-malformed": Layer.ORIGIN,
+        "origin-incomplete": Layer.ORIGIN,
     }
 )
+
+GATE_PREFIX: Final = "gate-"
+"""How the codes begin with which the gatehouse refuses a visitor."""
 
 
 def blame(code: str) -> Layer:
@@ -93,6 +106,8 @@ def blame(code: str) -> Layer:
     What is not known to come from deeper inside was said by the relay: that it knows no such
     tunnel, is draining or over a limit.
     """
+    if code.startswith(GATE_PREFIX):
+        return Layer.GATE
     return _BLAME.get(code, Layer.RELAY)
 
 

@@ -20,12 +20,13 @@ from typing import Final
 from underpass.drivers.base import LinkPhase, LinkView
 from underpass.model.verdict import Layer, LayerResult, LayerStatus, Verdict, judge
 from underpass.prove import findings
+from underpass.prove.schedule import PROBE_SECONDS
 
 OUTER_DOOR: Final = (Layer.NAME, Layer.TLS, Layer.RELAY)
 """Layers on which visitors may see something else than we do."""
 
-GRACE: Final = 10.0
-# 10 s: what a probe may take. Evidence expires only when the probe due after it has had its time.
+GRACE: Final = PROBE_SECONDS
+"""Evidence expires only when the probe due after it has had its time."""
 
 
 @dataclass(frozen=True, slots=True)
