@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "engines" / "build.py"
+needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="go is missing: install Go 1.25")
+
+
+@pytest.fixture
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_engines", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def hello(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    """A true Go engine that needs no registry."""
+    folder = tmp_path / "source" / "hello"
+    folder.mkdir(parents=True)
+    (folder / "go.mod").write_text("module hello.test/hello\n\ngo 1.21\n")
+    (folder / "main.go").write_text('package main\n\nfunc main() { println("hello") }\n')
+    monkeypatch.setattr(tool, "HERE", folder.parent)
+    return tool.Engine("hello", "1", ("hello",), "go", "hello.test/hello", ("hello.test/hello",))
+
+
+@needs_go
+def test_an_engine_is_built_once_and_named_in_the_manifest(
+    tool: ModuleType, hello: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        tool.ensure((hello,), cache)
+    assert capsys.readouterr().out.splitlines() == [
+        "hello 1: building …",
+        "hello 1: built",
+        "hello 1: there",
+    ]
+    run = subprocess.run([cache / "bin" / "hello"], capture_output=True, text=True, check=True)
+    assert run.stderr == "hello\n"
+    manifest = json.loads((cache / "manifest.json").read_text())
+    assert manifest["engines"]["hello"]["version"] == "1"
+    assert sorted(path.name for path in cache.iterdir()) == ["bin", "manifest.json"]
+
+
+@needs_go
+@pytest.mark.parametrize("harm", ["spoiled", "removed"])
+def test_a_harmed_program_is_built_again(
+    tool: ModuleType, hello: object, tmp_path: Path, harm: str
+) -> None:
+    tool.ensure((hello,), tmp_path)
+    program = tmp_path / "bin" / "hello"
+    program.unlink()
+    if harm == "spoiled":
+        program.write_text("something else")
+    assert not tool.is_built(hello, tool.read_manifest(tmp_path)["hello"], tmp_path)
+    tool.ensure((hello,), tmp_path)
+    assert tool.is_built(hello, tool.read_manifest(tmp_path)["hello"], tmp_path)
+
+
+def test_an_engine_without_its_builder_is_named_as_missing(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = tool.Engine("ghost", "2", ("ghost",), "no-such-builder", "ghost")
+    manifest = tool.ensure((engine,), tmp_path)
+    assert manifest["ghost"]["missing"] == "no-such-builder is not installed"
+    assert "ghost 2: MISSING: no-such-builder is not installed" in capsys.readouterr().out
+
+
+@needs_go
+def test_a_registry_that_cannot_give_an_engine_is_quoted(
+    tool: ModuleType, hello: object, tmp_path: Path
+) -> None:
+    (tool.HERE / "hello" / "main.go").write_text('package main\n\nimport _ "absent.test/x"\n')
+    manifest = tool.ensure((hello,), tmp_path)
+    assert manifest["hello"]["missing"].startswith("go said: ")
+    assert "absent.test/x" in manifest["hello"]["missing"]
+
+
+def test_the_cache_can_be_moved_by_the_environment(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNDERPASS_ENGINES", str(tmp_path))
+    assert tool.cache_folder() == tmp_path
+    monkeypatch.delenv("UNDERPASS_ENGINES")
+    assert tool.cache_folder() == Path.home() / ".cache" / "underpass" / "engines"
+
+
+def test_go_engines_are_pinned_to_the_version_that_the_table_names(tool: ModuleType) -> None:
+    for engine in tool.ENGINES:
+        if engine.builder == "go":
+            module = (SCRIPT.parent / engine.name / "go.mod").read_text()
+            assert f"{engine.source} v{engine.version}\n" in module
+            assert (SCRIPT.parent / engine.name / "go.sum").is_file()

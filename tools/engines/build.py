@@ -1,0 +1,201 @@
+# ruff: noqa: T201  a command: what it prints is its result
+"""Builds the programs that benchmarks compare with, from their registries, into a cache.
+
+    python tools/engines/build.py                # build what is missing, print what there is
+    python tools/engines/build.py bore chisel    # only these
+
+The cache is `$UNDERPASS_ENGINES`, else `~/.cache/underpass/engines`: outside the working tree, so
+that it survives clones. `bin/` has the programs, `manifest.json` says which version each one is,
+with its hash, and which could not be had and why. Running again builds only what is not there in
+the pinned version. A registry that cannot give an engine is no failure: it is named, and the exit
+code is 0.
+
+Go engines are pinned with all they depend on by `go.mod` and `go.sum` in the folders beside this
+file (own small modules, since `go install …@version` refuses modules with `replace` lines); Rust
+engines by version and their own lock file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PATIENCE = 1800
+"""Seconds for one engine: frp from nothing takes some three minutes on two cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One pinned engine."""
+
+    name: str
+    version: str
+    programs: tuple[str, ...]
+    builder: str
+    """`cargo` or `go`."""
+    source: str
+    """The crate, or the Go module; packages of the latter are in `packages`."""
+    packages: tuple[str, ...] = ()
+    linker_flags: str = "-s"
+
+
+ENGINES = (
+    Engine("bore", "0.6.0", ("bore",), "cargo", "bore-cli"),
+    Engine(
+        "frp",
+        "0.65.0",
+        ("frps", "frpc"),
+        "go",
+        "github.com/fatedier/frp",
+        ("github.com/fatedier/frp/cmd/frps", "github.com/fatedier/frp/cmd/frpc"),
+    ),
+    Engine(
+        "chisel",
+        "1.10.1",
+        ("chisel",),
+        "go",
+        "github.com/jpillora/chisel",
+        ("github.com/jpillora/chisel",),
+        "-s -X github.com/jpillora/chisel/share.BuildVersion=1.10.1",
+    ),
+)
+
+
+class Unavailable(Exception):
+    """An engine cannot be built here; the text says why, in a line."""
+
+
+def cache_folder() -> Path:
+    """Where the engines live."""
+    chosen = os.environ.get("UNDERPASS_ENGINES")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "underpass" / "engines"
+
+
+def read_manifest(cache: Path) -> dict[str, dict[str, object]]:
+    """What is known of each engine, by name; empty if nothing was built yet."""
+    try:
+        engines = json.loads((cache / "manifest.json").read_text())["engines"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return dict(engines)
+
+
+def is_built(engine: Engine, entry: dict[str, object] | None, cache: Path) -> bool:
+    """Whether the cache has this version, unharmed."""
+    if entry is None or entry.get("version") != engine.version:
+        return False
+    hashes = entry.get("programs")
+    return isinstance(hashes, dict) and all(
+        (cache / "bin" / program).is_file()
+        and hashes.get(program) == _hash(cache / "bin" / program)
+        for program in engine.programs
+    )
+
+
+def build(engine: Engine, cache: Path) -> dict[str, object]:
+    """Builds one engine and puts its programs into the cache at once; its manifest entry."""
+    if shutil.which(engine.builder) is None:
+        raise Unavailable(f"{engine.builder} is not installed")
+    (cache / "bin").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=f"{engine.name}-") as scratch:
+        made = Path(scratch)
+        if engine.builder == "cargo":
+            crate = f"{engine.source}@{engine.version}"
+            _run("cargo", "install", crate, "--locked", "--root", scratch)
+            made = made / "bin"
+        else:
+            flags = f"-ldflags={engine.linker_flags}"
+            target = str(made) + os.sep
+            _run(
+                *("go", "build", "-mod=readonly", "-trimpath", flags, "-o", target),
+                *engine.packages,
+                folder=HERE / engine.name,
+            )
+        for program in engine.programs:
+            os.replace(made / program, cache / "bin" / program)
+    return {
+        "version": engine.version,
+        "source": engine.source,
+        "programs": {program: _hash(cache / "bin" / program) for program in engine.programs},
+    }
+
+
+def ensure(engines: tuple[Engine, ...], cache: Path) -> dict[str, dict[str, object]]:
+    """Builds what is missing of `engines`, writes the manifest, says what happened."""
+    cache.mkdir(parents=True, exist_ok=True)
+    manifest = read_manifest(cache)
+    for engine in engines:
+        if is_built(engine, manifest.get(engine.name), cache):
+            print(f"{engine.name} {engine.version}: there")
+            continue
+        print(f"{engine.name} {engine.version}: building …", flush=True)
+        try:
+            manifest[engine.name] = build(engine, cache)
+            print(f"{engine.name} {engine.version}: built")
+        except Unavailable as error:
+            manifest[engine.name] = {
+                "version": engine.version,
+                "source": engine.source,
+                "missing": str(error),
+            }
+            print(f"{engine.name} {engine.version}: MISSING: {error}")
+    written = cache / "manifest.json.new"
+    written.write_text(json.dumps({"engines": manifest}, indent=2, sort_keys=True) + "\n")
+    os.replace(written, cache / "manifest.json")
+    return manifest
+
+
+def _run(*command: str, folder: Path | None = None) -> None:
+    # Whoever uses this machine meanwhile comes first.
+    polite = ("nice", "-n", "19", *command) if shutil.which("nice") else command
+    try:
+        done = subprocess.run(
+            polite,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{command[0]} took longer than {PATIENCE} s") from None
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        raise Unavailable(f"{command[0]} said: {lines[-1] if lines else 'nothing'}")
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = [engine.name for engine in ENGINES]
+    parser.add_argument("names", nargs="*", metavar="ENGINE", help=f"of {', '.join(names)}")
+    parser.add_argument("--json", action="store_true", help="print the manifest at the end")
+    chosen = parser.parse_args()
+    unknown = sorted(set(chosen.names) - set(names))
+    if unknown:
+        parser.error(f"no such engine: {', '.join(unknown)}")
+    cache = cache_folder()
+    engines = tuple(e for e in ENGINES if not chosen.names or e.name in chosen.names)
+    manifest = ensure(engines, cache)
+    print(f"engines are in {cache / 'bin'}")
+    if chosen.json:
+        print(json.dumps(manifest, sort_keys=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
