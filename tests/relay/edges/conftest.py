@@ -210,10 +210,10 @@ class Tunnel:
             )
             for opener in (True, False)
         ]
-        for runner, sock in zip(runners, socket.socketpair(), strict=True):
-            link = Link(_NoGreetings(), loop)
-            sock.setblocking(False)
+        links = [Link(_NoGreetings(), loop) for _ in runners]
+        for link, sock in zip(links, socket.socketpair(), strict=True):
             await loop.create_unix_connection(lambda link=link: link, sock=sock)
+        for runner, link in zip(runners, links, strict=True):
             runner.attach(link, generation=1, peer_received=0, peer_credit=credit)
         self._runners += runners
         self.lane = runners[0].lane

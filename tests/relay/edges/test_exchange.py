@@ -76,7 +76,7 @@ async def test_answer_parts_and_trailers_are_passed_on_as_they_come(street) -> N
     far.say(b"second")
     assert await caller.exactly(11) == b"6\r\nsecond\r\n"
     far.trail([(b"X-Sum", b"7")])
-    assert await caller.exactly(16) == b"0\r\nX-Sum: 7\r\n\r\n"
+    assert await caller.exactly(15) == b"0\r\nX-Sum: 7\r\n\r\n"
     await caller.get("/next")
     assert (await (await street.tunnel.accept()).head()).target == b"/next"
 
