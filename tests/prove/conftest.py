@@ -19,7 +19,7 @@ from underpass.gatehouse.house import GatehouseSettings
 from underpass.guard.gates import forge
 from underpass.model.gates import parse_gate
 from underpass.model.origin import parse_origin
-from underpass.prove.clock import SystemClock
+from underpass.prove.clock import Clock, SystemClock
 from underpass.prove.door import Door, PublicAddress, Trust
 from underpass.prove.http_probe import HttpProbe
 from underpass.prove.probes import Identity
@@ -43,9 +43,17 @@ def _load_edge() -> ModuleType:
 edge_module = _load_edge()
 
 
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    """The next request's head; b"" when none comes any more."""
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
+
+
 async def answer_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """An origin that answers every request with 200."""
-    while (await reader.readuntil(b"\r\n\r\n")) and not reader.at_eof():
+    while await read_head(reader):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
 
 
@@ -54,9 +62,11 @@ class Tunnel:
     """One tunnel under test: every part of it real, each one breakable."""
 
     origin: Any
-    gatehouse: Gatehouse
+    gatehouse: Any
     edge: Any
     gates: tuple[str, ...]
+    token: str | None
+    """What a visitor shows to a bearer gate."""
     name: str = "tools"
     instance: str = "one"
     cidrs: tuple[str, ...] | None = None
@@ -67,14 +77,19 @@ class Tunnel:
         return Identity(self.name, self.instance, KEY)
 
     def probe(
-        self, *, url: str | None = None, trust: Trust | None = None, seconds: float = 5.0
+        self,
+        *,
+        url: str | None = None,
+        trust: Trust | None = None,
+        seconds: float = 5.0,
+        clock: Clock | None = None,
     ) -> HttpProbe:
         specs = [parse_gate(text) for text in self.gates]
         cidrs = self.cidrs or tuple(cidr for spec in specs for cidr in spec.cidrs)
         return HttpProbe(
             Door(PublicAddress.parse(url or self.edge.url), trust or Trust()),
             self.identity,
-            SystemClock(),
+            clock or SystemClock(),
             stranger=foreign_address(cidrs) if cidrs else None,
             gate_kinds=tuple(spec.kind for spec in specs),
             seconds=seconds,
@@ -97,9 +112,9 @@ async def open_tunnel() -> AsyncIterator[OpenTunnel]:
             await origin.start()
             stack.push_async_callback(origin.stop)
             where = parse_origin(f"{scheme}://127.0.0.1:{origin.port}")
-            guard = forge([parse_gate(text) for text in gates], public=not gates).guard
+            forged = forge([parse_gate(text) for text in gates], public=not gates)
             settings = GatehouseSettings(where, where.kind, "tools", "one", KEY)
-            gatehouse = Gatehouse(settings, guard, **options)
+            gatehouse = Gatehouse(settings, forged.guard, **options)
             stack.callback(gatehouse.close)
             edge = (
                 edge_module.Port(gatehouse)
@@ -108,6 +123,7 @@ async def open_tunnel() -> AsyncIterator[OpenTunnel]:
             )
             await edge.start()
             stack.push_async_callback(edge.stop)
-            return Tunnel(origin, gatehouse, edge, gates)
+            token = forged.secrets.get("bearer")
+            return Tunnel(origin, gatehouse, edge, gates, token.reveal() if token else None)
 
         yield make

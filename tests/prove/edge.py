@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 
 from underpass.gatehouse.ports import Carrier, Exchange, Peer
@@ -18,6 +19,74 @@ from underpass.http.reader import RequestReader
 from underpass.http.writer import response_bytes, response_framing
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class SteppedClock:
+    """A prover's clock that a test moves; sockets go on working in real time."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._unix_offset = time.time() - self._now
+        self._timers: list[SteppedTimer] = []
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def boot(self) -> float:
+        return self._now
+
+    def unix(self) -> float:
+        return self._now + self._unix_offset
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> SteppedTimer:
+        timer = SteppedTimer(when, callback)
+        self._timers.append(timer)
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Move on, calling what comes due on the way, in order."""
+        target = self._now + seconds
+        while True:
+            self._timers = [timer for timer in self._timers if not timer.is_over]
+            due = [timer for timer in self._timers if timer.when <= target]
+            if not due:
+                break
+            timer = min(due, key=lambda each: each.when)
+            self._now = max(self._now, timer.when)
+            timer.is_over = True
+            timer.callback()
+        self._now = target
+
+    def set_wall(self, seconds: float) -> None:
+        """Set the wall clock on by ``seconds``; nothing else notices."""
+        self._unix_offset += seconds
+
+    @property
+    def timers(self) -> int:
+        return sum(not timer.is_over for timer in self._timers)
+
+
+class SteppedTimer:
+    def __init__(self, when: float, callback: Callable[[], None]) -> None:
+        self.when = when
+        self.callback = callback
+        self.is_over = False
+
+    def cancel(self) -> None:
+        self.is_over = True
+
+
+async def ask(url: str, *, token: str | None = None) -> int:
+    """Come as a visitor over one connection; the status of the answer."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        credential = f"Authorization: Bearer {token}\r\n" if token else ""
+        writer.write(f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\n{credential}\r\n".encode())
+        line = await asyncio.wait_for(reader.readline(), 5.0)
+        return int(line.split()[1])
+    finally:
+        writer.transport.abort()
 
 
 class Server:

@@ -67,6 +67,11 @@ class Schedule:
         self._doubted_again = False
         self._live_began = float("-inf")
 
+    @property
+    def checks_closed(self) -> bool:
+        """Whether there is a closed check at all."""
+        return self._closed is not None
+
     def exchange_completed(self, now: float) -> None:
         """A visitor's exchange went through the public door to the origin and back.
 

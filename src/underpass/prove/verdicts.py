@@ -81,6 +81,7 @@ class Evidence:
 
     def probed(self, outcome: Outcome) -> None:
         """A probe or a closed check ended."""
+        self._weigh_exchanges()
         failed = outcome.failed
         for layer, result in outcome.layers.items():
             is_failure = result.status is LayerStatus.FAILED
@@ -102,6 +103,7 @@ class Evidence:
 
     def link_changed(self, view: LinkView, now: float) -> None:
         """The engine says how its link is."""
+        self._weigh_exchanges()
         if view.phase is not LinkPhase.ATTACHED:
             self._link_broke = now
         self._link = view
@@ -131,19 +133,21 @@ class Evidence:
         return min((at for at in times if at > now), default=None)
 
     def _learn(self, layer: Layer, result: LayerResult, at: float) -> None:
+        self._weigh_exchanges()
         known = self._known.get(layer)
         if known is None or at >= known.at:
             self._known[layer] = _Evidence(result, at)
 
     def _weigh_exchanges(self) -> None:
-        at = self._exchange
+        """Take the exchanges since the last time into account: only now, since they are many."""
+        at, self._exchange = self._exchange, float("-inf")
         for layer in OUTER_DOOR:
             known = self._known.get(layer)
-            if known and known.at < at and known.result.status is not LayerStatus.FAILED:
+            if known and known.at <= at and known.result.status is not LayerStatus.FAILED:
                 self._known[layer] = _Evidence(known.result, at)
         for layer in (Layer.LINK, Layer.GATEHOUSE, Layer.ORIGIN):
             known = self._known.get(layer)
-            if known and known.at < at:
+            if known and known.at <= at:
                 is_failure = known.result.status is LayerStatus.FAILED
                 result = LayerResult(LayerStatus.PASSED) if is_failure else known.result
                 self._known[layer] = _Evidence(result, at)
@@ -159,7 +163,7 @@ class Evidence:
         if known.result.status is LayerStatus.FAILED:
             # A failure does not go stale: it stands until something succeeds.
             return known.result
-        if layer is Layer.LINK and known.at < self._link_broke:
+        if layer is Layer.LINK and known.at <= self._link_broke:
             return _failure(findings.LINK_UNPROVEN)
         if now - known.at > self._fresh.get(layer, float("inf")):
             return _failure(findings.PROOF_STALE)
