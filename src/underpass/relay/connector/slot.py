@@ -225,10 +225,7 @@ class LaneSlot:
         """A link that carried the lane was told to go."""
         if link is not self.runner.link:
             return
-        if refuse.code == Superseded.code:
-            # the answer proves that this instance lives (WIRE.md, contention)
-            link.send_greeting(refuse)
-            self.runner.flush()
+        # hanging up at once is the answer that proves this instance alive (contention)
         self._connector.end(self._refusal(refuse))
 
     def _fail(self, error: UnderpassError) -> None:
