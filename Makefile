@@ -1,0 +1,68 @@
+# The two commands are `make demo` and `make test`. `make help` names the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST_WORKERS ?= 2
+
+.PHONY: help setup packages demo test check lint types floors docs docs-check fix bench engines clean
+
+help: ## name the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## make the virtual environment
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+packages: ## install the Debian packages that tests and benchmarks need (root)
+	@missing=$$(for p in $$(grep -v '^#' tools/debian-packages.txt); do \
+	  dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -z "$$missing" ]; then exit 0; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    --no-install-recommends $$missing; \
+	else echo "some groups of tests will be skipped; to enable them, as root: make packages"; fi
+
+demo: setup ## open a demo MCP server through the built-in relay; ONCE=1 stops after the proof
+	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
+
+test: setup packages ## run every test this machine can run, and name what it skips
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup
+
+check: lint types floors docs-check ## judge, and change nothing
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+floors: setup
+	$(BIN)/lint-imports --no-cache
+
+docs: setup ## write the generated pages and build the site into build/site
+	$(BIN)/python tools/docs.py write
+	$(BIN)/zensical build --strict --clean
+
+docs-check: setup
+	$(BIN)/python tools/docs.py check
+	$(BIN)/zensical build --strict --clean
+
+fix: setup ## format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+engines: setup ## build the programs that benchmarks compare with, into a cache outside the clone
+	$(BIN)/python tools/engines/build.py
+
+bench: setup packages engines ## measure against peers in one run; writes build/bench.json
+	$(BIN)/python bench/run.py
+
+clean: ## remove what was made
+	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
