@@ -17,6 +17,7 @@ from underpass.model.errors import UnderpassError
 from underpass.model.verdict import Layer, LayerResult, LayerStatus
 from underpass.prove import findings
 from underpass.prove.door import Address, Door, DoorShut, Layers, Visit, failure
+from underpass.prove.verdicts import OUTER_DOOR
 
 REFUSAL_SECONDS: Final = 5.0
 # A refusal comes as soon as the gatehouse has seen the token: within a round trip, or when the
@@ -107,18 +108,23 @@ class ReachDoor:
         return failure(findings.GATE_OPEN, "a wrong token")
 
     def _shut(self, layers: Layers, error: UnderpassError) -> DoorShut:
-        layer = findings.blame(error.code)
-        if layer not in (Layer.NAME, Layer.TLS, Layer.RELAY):
+        if findings.blame(error.code) not in OUTER_DOOR:
             self._pass_outer(layers)
-        if layer is Layer.GATE:
-            # Our own token was refused: the gatehouse there is not the one we know.
-            return DoorShut(layers, Layer.GATEHOUSE, findings.PROOF_NOT_TAKEN, error.code)
-        return DoorShut(layers, layer, error.code, error.message)
+        return read_refusal(layers, error)
 
     def _pass_outer(self, layers: Layers) -> None:
         layers[Layer.NAME] = LayerResult(LayerStatus.PASSED)
         layers[Layer.TLS] = LayerResult(self._tls)
         layers[Layer.RELAY] = LayerResult(LayerStatus.PASSED)
+
+
+def read_refusal(layers: Layers, error: UnderpassError) -> DoorShut:
+    """What a refused or broken reach connection of the owner's own says."""
+    layer = findings.blame(error.code)
+    if layer is Layer.GATE:
+        # Our own token was refused: the gatehouse there is not the one we know.
+        return DoorShut(layers, Layer.GATEHOUSE, findings.PROOF_NOT_TAKEN, error.code)
+    return DoorShut(layers, layer, error.code, error.message)
 
 
 def _unreachable(layers: Layers, error: OSError) -> DoorShut:

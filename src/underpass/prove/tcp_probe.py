@@ -20,7 +20,7 @@ from underpass.prove.clock import Clock
 from underpass.prove.door import DoorShut, Layers, failure, silence
 from underpass.prove.probes import Identity
 from underpass.prove.schedule import PROBE_SECONDS
-from underpass.prove.tcp_doors import TcpDoor
+from underpass.prove.tcp_doors import TcpDoor, read_refusal
 from underpass.prove.verdicts import Outcome
 
 ARM_SECONDS: Final = 2.0
@@ -142,7 +142,7 @@ async def _ask(wire: ByteWire, prefix: bytes, layers: Layers) -> bytes:
                 break
             answer += data
     except UnderpassError as error:
-        raise DoorShut(layers, findings.blame(error.code), error.code, error.message) from None
+        raise read_refusal(layers, error) from None
     except (OSError, EOFError):
         answer = b""
     if not answer:
