@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Callable, Mapping
 
 import pytest
 import uvloop
@@ -17,10 +18,18 @@ settings.register_profile("thorough", settings.get_profile("usual"), max_example
 settings.load_profile("thorough" if os.environ.get("UNDERPASS_THOROUGH") else "usual")
 
 
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    """uvloop, as in production; packages with protocols of their own run on both loops."""
-    return uvloop.EventLoopPolicy()
+BOTH_LOOPS = ("tests/gatehouse", "tests/relay")
+"""Packages with asyncio protocols of their own: they run on uvloop and on the stdlib's loop."""
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop, as in production; some packages on both."""
+    path = item.path.relative_to(config.rootpath).as_posix()
+    if path.startswith(BOTH_LOOPS):
+        return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
 
 
 _NEEDS = {
