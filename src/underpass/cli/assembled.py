@@ -9,7 +9,6 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, cast
 
 from underpass.model.options import OpenOptions, ReachOptions, RelayOptions
@@ -54,15 +53,8 @@ class OpenTunnel(Protocol):
     async def wait_closed(self) -> None:
         """Return when it is closed, however that came; raises the error that closed it."""
 
-    async def __aenter__(self) -> OpenTunnel: ...
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it: name, links, sockets, child and files. Idempotent."""
+    async def close(self) -> None:
+        """Close it: name, links, sockets, child and files. Idempotent; cancelled, it hurries."""
 
 
 class RunningRelay(Protocol):

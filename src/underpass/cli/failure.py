@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import click
 
 from underpass.cli.errors import UnexpectedFailure, UsageWrong
+from underpass.cli.terminal import colour_wish
 from underpass.model.errors import UnderpassError
 
 
@@ -31,14 +32,24 @@ def explain(error: BaseException) -> UnderpassError:
     return _traced(UnexpectedFailure(type(error).__name__, where), error)
 
 
+def has_lost_reader(error: BaseException) -> bool:
+    """Whether all that went wrong is that nobody reads our output any more."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(has_lost_reader(inner) for inner in error.exceptions)
+    return isinstance(error, BrokenPipeError)
+
+
 def report(error: UnderpassError, *, as_json: bool, environ: Mapping[str, str]) -> int:
     """Tell ``error``; returns the exit code that belongs to it."""
     if as_json:
         click.echo(json.dumps({"error": error.to_dict()}, ensure_ascii=False))
     else:
-        click.echo(f"{click.style(f'error[{error.code}]:', fg='red')} {error.message}", err=True)
+        # Given, since the command's context, which knows it too, is gone by now.
+        colour = colour_wish(environ)
+        label = click.style(f"error[{error.code}]:", fg="red")
+        click.echo(f"{label} {error.message}", err=True, color=colour)
         if error.hint:
-            click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True)
+            click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True, color=colour)
     if environ.get("UNDERPASS_DEBUG") and error.__traceback__ is not None:
         click.echo("".join(traceback.format_tb(error.__traceback__)), err=True, nl=False)
     return error.exit_code

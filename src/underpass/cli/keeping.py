@@ -28,22 +28,32 @@ async def keep_open(spec: TunnelSpec, options: OpenOptions) -> int:
         tunnel = await _open(spec, options, stop)
         if tunnel is None:
             return stop.exit_code
-        async with tunnel:
-            changes = tunnel.events()
-            _tell_opened(tunnel, options)
-            async with asyncio.TaskGroup() as group:
-                telling = group.create_task(_tell(changes, options), name="tell changes")
-                ended = group.create_task(tunnel.wait_closed(), name="wait for the end")
-                asked = group.create_task(stop.asked.wait(), name="wait for a signal")
-                await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
-                if asked.done() and not options.json:
+        async with asyncio.TaskGroup() as group:
+            try:
+                telling = group.create_task(_tell(tunnel.events(), options), name="tell changes")
+                _tell_opened(tunnel, options)
+                await _wait_end(tunnel, stop)
+                if stop.asked.is_set() and not options.json:
                     prose("closing")
-                await tunnel.__aexit__(None, None, None)
-                asked.cancel()
-                last = await telling
-        if not stop.asked.is_set() and last == "superseded":
+            finally:
+                # Once: a second signal breaks this off, and nothing waits after that.
+                await tunnel.close()
+            last = await telling
+        if last == "superseded" and not stop.asked.is_set():
             raise Superseded(tunnel.status().name)
     return stop.exit_code
+
+
+async def _wait_end(tunnel: OpenTunnel, stop: Stop) -> None:
+    ended = asyncio.create_task(tunnel.wait_closed(), name="wait for the end")
+    asked = asyncio.create_task(stop.asked.wait(), name="wait for a signal")
+    try:
+        await asyncio.wait({ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            ended.result()
+    finally:
+        ended.cancel()
+        asked.cancel()
 
 
 async def _open(spec: TunnelSpec, options: OpenOptions, stop: Stop) -> OpenTunnel | None:
@@ -55,9 +65,7 @@ async def _open(spec: TunnelSpec, options: OpenOptions, stop: Stop) -> OpenTunne
     asked = asyncio.create_task(stop.asked.wait(), name="wait for a signal")
     try:
         await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        return None
+        return task.result() if task.done() else None
     finally:
         asked.cancel()
         if not task.done():

@@ -51,16 +51,16 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except click.exceptions.Exit as error:
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our results has enough (``underpass list | head -1``). Python would
-        # complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (click.Abort, KeyboardInterrupt):
         return 130
     except Exception as error:
-        from underpass.cli.failure import explain, report
+        from underpass.cli.failure import explain, has_lost_reader, report
 
+        if has_lost_reader(error):
+            # Who read our results has enough (``underpass list | head -1``). Python would
+            # complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         return report(explain(error), as_json=_wants_json(words), environ=os.environ)
     return code if isinstance(code, int) else 0
 

@@ -45,6 +45,7 @@ def operator_notes(kind: str, carriage: Mapping[str, object]) -> list[str]:
         ]
     credential = "a visitor's token" if kind == "tcp" else "what passes, credentials included"
     return [
-        f"  relay   {relay}: TLS ends there, so its operator could read and replay",
-        f"          {credential}, and is believed for visitors' addresses",
+        f"  relay   {relay}: TLS ends there, so its operator could read",
+        f"          and replay {credential},",
+        "          and is believed for visitors' addresses",
     ]

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from underpass_tests_kept import NOON, KeptTunnel, verdict
+
+from underpass.cli.shown import change_line, remaining, tunnel_page, tunnels_table
+from underpass.model.events import (
+    InstanceSuperseded,
+    LeaseEnded,
+    LeaseRenewed,
+    LinkLost,
+    LinkRestored,
+    ProofFailed,
+    TunnelClosed,
+)
+from underpass.model.origin import Kind
+from underpass.model.status import TunnelState
+from underpass.model.verdict import Layer
+
+
+def live(name: str):
+    tunnel = KeptTunnel(name)
+    tunnel.go_live()
+    return tunnel.status()
+
+
+def flat(status):
+    facts = status.to_dict()
+    return {**facts["tunnel"], "verdict": facts["verdict"]}
+
+
+def test_the_table_of_tunnels():
+    failing = replace(
+        live("web"), state=TunnelState.FAILING, verdict=verdict(failed=Layer.LINK), gates=()
+    )
+    database = replace(live("database"), url=None, kind=Kind.TCP, verdict=None)
+    opening = KeptTunnel("new").status()
+    rows = [flat(status) for status in (live("tools"), failing, database, opening)]
+    assert tunnels_table(rows, NOON + 60) == (
+        "NAME      STATE           KIND  URL                              GATES   ENDS IN  OWNER\n"
+        "tools     live            http  https://tools.relay.example.com  bearer  7h59m    alice\n"
+        "web       failing (link)  http  https://web.relay.example.com    public  7h59m    alice\n"
+        "database  live            tcp   (by underpass reach)             bearer  7h59m    alice\n"
+        "new       proving         http  (not before the first proof)     bearer  7h59m    alice"
+    )
+
+
+def test_the_page_of_one_tunnel():
+    facts = replace(live("tools"), verdict=verdict(failed=Layer.ORIGIN)).to_dict()
+    assert tunnel_page(facts["tunnel"], facts["verdict"], NOON, ["  relay   ours"]) == (
+        "tools is live\n"
+        "  url     https://tools.relay.example.com\n"
+        "  kind    http\n"
+        "  gates   bearer\n"
+        "  lease   until 2026-11-22 20:00:00 UTC (in 8h), owner alice, for demo\n"
+        "  engine  relay\n"
+        "  proof failed (origin), seen from here at 2026-11-22 12:00:00 UTC\n"
+        "    name       passed  1 ms\n"
+        "    tls        passed  1 ms\n"
+        "    relay      passed  1 ms\n"
+        "    link       passed  1 ms\n"
+        "    gatehouse  passed  1 ms\n"
+        "    gate       passed  1 ms\n"
+        "    origin     failed        origin-refused: connection refused\n"
+        "  relay   ours"
+    )
+
+
+def test_every_change_has_its_line():
+    status = live("tools")
+    changes = [
+        ProofFailed(NOON, Layer.LINK, "connector-away", verdict(failed=Layer.LINK)),
+        LinkLost(NOON, "reset by peer"),
+        LinkRestored(NOON, 3.25),
+        LeaseRenewed(NOON, NOON + 7200),
+        LeaseEnded(NOON, idle=True),
+        LeaseEnded(NOON, idle=False),
+        InstanceSuperseded(NOON),
+        TunnelClosed(NOON, "asked"),
+    ]
+    failing = replace(status, verdict=verdict(failed=Layer.LINK))
+    lines = [change_line(change.to_dict(failing)) for change in changes]
+    assert lines == [
+        "12:00:00 UTC  failing        link: origin-refused: connection refused",
+        "12:00:00 UTC  link-lost      reset by peer",
+        "12:00:00 UTC  link-restored  after 3.2 s",
+        "12:00:00 UTC  lease-renewed  until 2026-11-22 14:00:00 UTC",
+        "12:00:00 UTC  lease-ended    no visitor for the idle limit",
+        "12:00:00 UTC  lease-ended    its hard end is reached",
+        "12:00:00 UTC  superseded",
+        "12:00:00 UTC  closed         asked",
+    ]
+
+
+def test_what_remains_is_told_to_the_minute_and_never_below_nothing():
+    assert remaining(NOON + 28_800, NOON) == "8h"
+    assert remaining(NOON + 28_799, NOON) == "7h59m"
+    assert remaining(NOON + 59, NOON) == "59s"
+    assert remaining(NOON, NOON + 10) == "0s"
