@@ -332,6 +332,7 @@ class HttpExchange:
             self._first_byte = self._house.loop.time()
             head = self._dressed(head)
             if end is not None and not end.trailers:
+                self._release()
                 visitor.send_head(head, body, end=True)
                 self._finish()
                 return
@@ -340,6 +341,7 @@ class HttpExchange:
             assert self._connection is not None
             self._connection.pause()
         if end is not None and not self._over:
+            self._release()
             if end.trailers:
                 visitor.send_trailers(end.trailers)
             visitor.send_end()
@@ -382,17 +384,27 @@ class HttpExchange:
             self._visitor.stop(answer.answer.code)
         self._close(answer.answer.code, self._house.loop.time())
 
-    def _finish(self) -> None:
-        """The answer is complete: keep the connection if it can carry another exchange."""
-        connection, visitor = self._connection, self._visitor
+    @property
+    def _is_request_whole(self) -> bool:
+        return self._request_over and not self._undrained
+
+    def _release(self) -> None:
+        """The answer is complete: keep the connection if it can carry another exchange. Done
+        before the visitor hears the end, whose next request may then have it."""
+        connection, self._connection = self._connection, None
         assert connection is not None
-        whole = self._request_over and not self._undrained
-        if whole and self._reader.keep_alive:
+        if not self._is_request_whole:
+            connection.abort()
+        elif self._reader.keep_alive:
             self._house.pool.give_back(connection)
         else:
-            connection.abort() if not whole else connection.close()
-        if not whole:
-            visitor.stop("answer-complete")
+            connection.close()
+
+    def _finish(self) -> None:
+        if self._over:
+            return
+        if not self._is_request_whole:
+            self._visitor.stop("answer-complete")
         self._close("", self._house.loop.time())
 
     def _break(self, code: str) -> None:

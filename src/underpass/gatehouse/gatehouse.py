@@ -27,6 +27,9 @@ from underpass.gatehouse.origin_probe import OriginProbe
 from underpass.gatehouse.own_answers import OwnAnswer
 from underpass.gatehouse.ports import Exchange, Peer, Visitor
 from underpass.gatehouse.proof import LayerAnswer, ProofChecker, ProofRequest
+from underpass.gatehouse.reader import DoorSettings
+from underpass.gatehouse.reader_tls import TlsVisitor
+from underpass.gatehouse.refused import Refused
 from underpass.guard.gates import Guard
 from underpass.http.cors import Cors
 from underpass.http.messages import RequestHead
@@ -34,6 +37,8 @@ from underpass.http.messages import RequestHead
 
 class Gatehouse:
     """Implements ``ports.Carrier`` for one tunnel. Made and used on one running event loop.
+
+    ``tls`` holds the certificate for ``--tls passthrough``; replace it by ``set_tls``.
 
     Visitors may be answered before the ``open_…`` call returns. ``on_exchange`` is told of every
     exchange that ended, proofs excepted. ``permit`` is asked for each address before it is dialled
@@ -78,6 +83,10 @@ class Gatehouse:
         cors = {origin.lower().encode() for origin in self._house.settings.cors}
         self._house.public_origins = origins | cors
 
+    def set_tls(self, tls: ssl.SSLContext) -> None:
+        """End passthrough visitors' TLS with ``tls`` from now on (a renewed certificate)."""
+        self._tls = tls
+
     # ports.Carrier
 
     def open_http(self, visitor: Visitor, head: RequestHead, peer: Peer) -> Exchange:
@@ -108,6 +117,16 @@ class Gatehouse:
         exchange = ByteExchange(self._house, visitor, peer)
         exchange.begin_reach(token)
         return exchange
+
+    def open_tls(self, visitor: Visitor, peer: Peer) -> Exchange:
+        """Begin one visitor's own TLS connection, ended here. Without a certificate of ours
+        (``tls``) it is refused by an abort."""
+        if self._tls is None:
+            visitor.abort("tls-not-ours")
+            visitor.stop("tls-not-ours")
+            return Refused()
+        settings = DoorSettings(heartbeats=True, fin_departs=True)
+        return TlsVisitor(self, visitor, peer, self._tls, settings, self._house.loop)
 
     # For the prover.
 

@@ -1,15 +1,18 @@
-"""Seeing a reset while nobody reads.
+"""Seeing a departure while nobody reads.
 
-A loop that does not read a socket is not told that the other side reset it. So while reading is
-paused, each watched socket is asked once a second, without waiting: a reset then ends its exchange
-within that second (DESIGN.md, Streaming). A mere FIN is not told here: bytes before it may still
-wait to be read.
+A loop that does not read a socket is not told that the other side has gone. So while reading is
+paused, each watched socket is asked once a second, without waiting (DESIGN.md, Streaming). A reset
+is always a departure; a mere FIN may have bytes before it that still wait to be read, so it is told
+apart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
+import sys
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 WATCH_SECONDS: Final = 1.0
@@ -23,8 +26,9 @@ class Watched(Protocol):
     def fd(self) -> int:
         """The socket's descriptor, or -1 when it is closed."""
 
-    def reset_seen(self) -> None:
-        """The other side has reset the connection."""
+    def hangup_seen(self, *, reset: bool) -> None:
+        """The other side has reset the connection, or else sent FIN. Told anew each second until
+        the connection is watched no more."""
 
 
 class HangupWatch:
@@ -54,23 +58,28 @@ class HangupWatch:
 
     def _look(self) -> None:
         self._timer = None
-        for connection in _reset_among(list(self._watched)):
-            self._watched.discard(connection)
-            connection.reset_seen()
-        if self._watched:
+        by_fd = {connection.fd: connection for connection in self._watched if connection.fd >= 0}
+        for fd, reset in _hangups(list(by_fd)):
+            if by_fd[fd] in self._watched:
+                by_fd[fd].hangup_seen(reset=reset)
+        if self._watched and self._timer is None:
             self._timer = self._loop.call_later(WATCH_SECONDS, self._look)
 
 
-def _reset_among(connections: list[Watched]) -> list[Watched]:
-    by_fd = {connection.fd: connection for connection in connections if connection.fd >= 0}
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        for fd in by_fd:
-            poll.register(fd, 0)  # errors are told without being asked for
-        lost = [fd for fd, event in poll.poll(0) if event & (select.POLLERR | select.POLLNVAL)]
-    else:  # pragma: no cover - every platform we run on has poll
-        lost = []
-    return [by_fd[fd] for fd in lost]
+def _hangups(fds: list[int]) -> Iterator[tuple[int, bool]]:
+    """Which of ``fds`` have hung up, and whether by a reset."""
+    if sys.platform == "darwin":  # pragma: no cover - its poll knows no half-close
+        with contextlib.closing(select.kqueue()) as queue:
+            wanted = [select.kevent(fd, select.KQ_FILTER_READ, select.KQ_EV_ADD) for fd in fds]
+            for event in queue.control(wanted, len(fds), 0):
+                if event.flags & select.KQ_EV_EOF:
+                    yield event.ident, bool(event.fflags)
+        return
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLRDHUP)  # errors are told without being asked for
+    for fd, event in poll.poll(0):
+        yield fd, bool(event & (select.POLLERR | select.POLLNVAL))
 
 
 class Readable:

@@ -194,8 +194,11 @@ class OriginConnection(asyncio.BufferedProtocol):
             self._readable = Readable(self.fd)
         return not self._readable()
 
-    def reset_seen(self) -> None:
-        """``HangupWatch`` saw a reset while reading was paused."""
+    def hangup_seen(self, *, reset: bool) -> None:
+        """``HangupWatch`` asks in our place while reading is paused. After a FIN alone the answer
+        may still wait to be read."""
+        if not reset:
+            return
         user = self.user
         self.abort()
         if user is not None:
