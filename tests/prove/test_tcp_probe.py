@@ -10,7 +10,6 @@ import pytest
 from underpass.drivers.base import ByteWire
 from underpass.gatehouse.ports import Peer, Visitor
 from underpass.guard.secrets import Secret
-from underpass.model.errors import UnderpassError
 from underpass.model.errors_relay import RelayCertificateWrong, RelayUnreachable
 from underpass.model.verdict import Layer, LayerStatus
 from underpass.prove import findings
@@ -19,6 +18,7 @@ from underpass.prove.door import Door, PublicAddress
 from underpass.prove.tcp_doors import PublicPort, ReachDoor
 from underpass.prove.tcp_probe import TcpProbe
 from underpass.prove.verdicts import Outcome
+from underpass.relay.connector.reach import ReachRefused
 
 PASSED, FAILED, SKIPPED = LayerStatus.PASSED, LayerStatus.FAILED, LayerStatus.SKIPPED
 
@@ -145,13 +145,6 @@ async def test_the_gatehouse_of_another_instance_fails_the_gatehouse(open_tunnel
 # By reach
 
 
-class TokenRefused(UnderpassError):
-    """What a reach connection says when the gatehouse refused its token."""
-
-    code = "token-refused"
-    sentence = "cannot reach it: the token was refused"
-
-
 class Reaching:
     """An engine whose reach connections lead straight into a gatehouse."""
 
@@ -186,7 +179,7 @@ class ReachWire:
     async def receive(self) -> bytes:
         item = await self._inbox.get()
         if isinstance(item, str):
-            raise TokenRefused
+            raise ReachRefused(name="tools", why=item)
         return item
 
     async def close(self) -> None:
@@ -255,6 +248,8 @@ async def test_a_reach_that_is_never_answered_fails_the_link(open_tunnel: Any) -
     ("error", "layer", "code"),
     [
         (RelayUnreachable("relay", "refused"), Layer.RELAY, "relay-unreachable"),
+        (ReachRefused("tools", "over-limit"), Layer.RELAY, "reach-refused"),
+        (ReachRefused("tools", "connector-away"), Layer.LINK, "connector-away"),
         (RelayCertificateWrong("relay", "expired"), Layer.TLS, "relay-certificate-wrong"),
         (ConnectionResetError(104, "Connection reset by peer"), Layer.RELAY, "relay-unreachable"),
     ],

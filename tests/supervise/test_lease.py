@@ -36,24 +36,19 @@ def test_a_tunnel_without_visitors_ends_at_its_idle_limit() -> None:
 
 def test_the_idle_limit_counts_from_the_last_visitor() -> None:
     clock = lease(idle=15)
-    clock.visitor_came(60.0)
-    clock.visitor_left(62.0)
+    clock.visited(62.0)
     assert clock.ended(76.9) is None
     assert clock.ended(77.0) is LeaseEnd.IDLE
 
 
 def test_a_tunnel_with_a_quiet_visitor_inside_is_not_idle() -> None:
     clock = lease(idle=15)
-    clock.visitor_came(51.0)
-    clock.visitor_came(52.0)
-    clock.visitor_left(53.0)
-    assert clock.ended(1000.0) is None
-    assert clock.next_deadline() == 3650.0
-    clock.visitor_left(1000.0)
-    assert clock.ended(1015.0) is LeaseEnd.IDLE
+    assert clock.ended(65.0, has_visitors=True) is None
+    assert clock.next_deadline() == 80.0
+    assert clock.ended(80.0, has_visitors=True) is None
+    assert clock.ended(95.0) is LeaseEnd.IDLE
 
 
 def test_the_hard_end_comes_although_visitors_are_inside() -> None:
     clock = lease(seconds=60, idle=15)
-    clock.visitor_came(51.0)
-    assert clock.ended(110.0) is LeaseEnd.EXPIRED
+    assert clock.ended(110.0, has_visitors=True) is LeaseEnd.EXPIRED

@@ -111,6 +111,11 @@ def blame(code: str) -> Layer:
     return _BLAME.get(code, Layer.RELAY)
 
 
+def is_known(code: str) -> bool:
+    """Whether ``code`` is one that says which layer spoke."""
+    return code in _BLAME or code.startswith(GATE_PREFIX)
+
+
 def explain(code: str) -> str:
     """The sentence for a finding; empty for a code that is not ours to explain."""
     return FINDINGS[code][1] if code in FINDINGS else ""

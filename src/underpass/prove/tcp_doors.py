@@ -19,6 +19,9 @@ from underpass.prove import findings
 from underpass.prove.door import Address, Door, DoorShut, Layers, Visit, failure
 from underpass.prove.verdicts import OUTER_DOOR
 
+REACH_REFUSED: Final = "reach-refused"
+"""Code of the error of a reach connection that was refused or broken off."""
+
 REFUSAL_SECONDS: Final = 5.0
 # A refusal comes as soon as the gatehouse has seen the token: within a round trip, or when the
 # relay has waited its 5 s for a lost link.
@@ -92,7 +95,7 @@ class ReachDoor:
             async with asyncio.timeout(REFUSAL_SECONDS):
                 await wire.receive()
         except UnderpassError as error:
-            if findings.blame(error.code) is not Layer.GATE:
+            if findings.blame(reason_of(error)) is not Layer.GATE:
                 raise self._shut(layers, error) from None
             self._pass_outer(layers)
             return LayerResult(LayerStatus.PASSED)
@@ -108,7 +111,7 @@ class ReachDoor:
         return failure(findings.GATE_OPEN, "a wrong token")
 
     def _shut(self, layers: Layers, error: UnderpassError) -> DoorShut:
-        if findings.blame(error.code) not in OUTER_DOOR:
+        if findings.blame(reason_of(error)) not in OUTER_DOOR:
             self._pass_outer(layers)
         return read_refusal(layers, error)
 
@@ -120,11 +123,21 @@ class ReachDoor:
 
 def read_refusal(layers: Layers, error: UnderpassError) -> DoorShut:
     """What a refused or broken reach connection of the owner's own says."""
-    layer = findings.blame(error.code)
+    code = reason_of(error)
+    layer = findings.blame(code)
     if layer is Layer.GATE:
         # Our own token was refused: the gatehouse there is not the one we know.
-        return DoorShut(layers, Layer.GATEHOUSE, findings.PROOF_NOT_TAKEN, error.code)
-    return DoorShut(layers, layer, error.code, error.message)
+        return DoorShut(layers, Layer.GATEHOUSE, findings.PROOF_NOT_TAKEN, code)
+    return DoorShut(layers, layer, code, error.message)
+
+
+def reason_of(error: UnderpassError) -> str:
+    """The code that says most: a reach connection that was refused or broken off carries the
+    relay's or the gatehouse's own word in ``why``."""
+    if error.code == REACH_REFUSED:
+        why = getattr(error, "why", "")
+        return why if findings.is_known(why) else REACH_REFUSED
+    return error.code
 
 
 def _unreachable(layers: Layers, error: OSError) -> DoorShut:

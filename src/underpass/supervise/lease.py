@@ -24,7 +24,6 @@ class LeaseClock:
         """``ends_at`` is in unix seconds, as granted; ``unix`` is the same moment as ``now``."""
         self._idle_seconds = idle_seconds
         self._visited = now
-        self._inside = 0
         self.renewed(ends_at, now=now, unix=unix)
 
     def renewed(self, ends_at: float, *, now: float, unix: float) -> None:
@@ -33,29 +32,26 @@ class LeaseClock:
         """The hard end, unix seconds, as granted."""
         self._end = now + (ends_at - unix)
 
-    def visitor_came(self, now: float) -> None:
-        """A visitor's exchange began; proofs do not count."""
-        self._inside += 1
+    def visited(self, now: float) -> None:
+        """A visitor's exchange ended; proofs and refused strangers do not count."""
         self._visited = now
 
-    def visitor_left(self, now: float) -> None:
-        """It ended. A tunnel with a visitor inside is not idle, however quiet that one is."""
-        self._inside -= 1
-        self._visited = now
+    def ended(self, now: float, *, has_visitors: bool = False) -> LeaseEnd | None:
+        """Why the tunnel must close at ``now``; None: it may stay.
 
-    def ended(self, now: float) -> LeaseEnd | None:
-        """Why the tunnel must close at ``now``; None: it may stay."""
+        With a visitor inside it is not idle, however quiet that one is.
+        """
         if now >= self._end:
             return LeaseEnd.EXPIRED
+        if has_visitors:
+            self._visited = now
         idle_at = self._idle_at()
         return LeaseEnd.IDLE if idle_at is not None and now >= idle_at else None
 
     def next_deadline(self) -> float:
-        """When to ask again, unless something happens first."""
+        """When to ask again."""
         idle_at = self._idle_at()
         return self._end if idle_at is None else min(self._end, idle_at)
 
     def _idle_at(self) -> float | None:
-        if self._idle_seconds is None or self._inside:
-            return None
-        return self._visited + self._idle_seconds
+        return None if self._idle_seconds is None else self._visited + self._idle_seconds
