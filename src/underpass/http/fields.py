@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from underpass.http.memory import BoundedMemory
 from underpass.http.messages import Headers
-from underpass.http.names import NameMemory
 
 KEPT: Final = frozenset((b"underpass-token", b"underpass-proof"))
 """Ours, but spoken by visitors: credential and proof, which the gatehouse judges and removes."""
@@ -33,7 +33,7 @@ def _is_claim(name: bytes) -> bool:
     return lower not in KEPT and (lower in _CLAIMS or lower.startswith(_CLAIM_PREFIXES))
 
 
-is_claim: Final = NameMemory(_is_claim)
+is_claim: Final = BoundedMemory(_is_claim)
 """Whether a field (its name in any case) claims what only an edge may say."""
 
 

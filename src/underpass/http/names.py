@@ -6,11 +6,11 @@ lookup, with no lower-casing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from underpass.http.grammar import is_token
+from underpass.http.memory import BoundedMemory
 
 
 class Kind(IntEnum):
@@ -82,10 +82,6 @@ _GUARDED_PREFIXES: Final = (
 )
 """Names that proxies, guards or frameworks act on; only their ``_`` twins are refused."""
 
-_LONGEST_REMEMBERED: Final = 64
-_MOST_REMEMBERED: Final = 2048
-# Together at most some 300 KiB, whatever visitors send.
-
 _COMMON: Final = (
     "Accept Accept-Charset Accept-Encoding Accept-Language Accept-Ranges Age Allow Authorization "
     "Cache-Control Content-Disposition Content-Encoding Content-Language Content-Location "
@@ -101,29 +97,6 @@ _COMMON: Final = (
     "X-Requested-With Host Content-Length Transfer-Encoding Connection Upgrade Expect TE "
     "Keep-Alive Trailer Forwarded"
 )
-
-T = TypeVar("T")
-
-
-class NameMemory(Generic[T]):
-    """Remembers what a pure function says about field names, within bounds."""
-
-    __slots__ = ("_judge", "_known", "if_known")
-
-    def __init__(self, judge: Callable[[bytes], T]) -> None:
-        self._judge = judge
-        self._known: dict[bytes, T] = {}
-        self.if_known = self._known.get
-        """What was said about a name seen before, or None. For loops that cannot afford more."""
-
-    def __call__(self, name: bytes) -> T:
-        """What the function says about ``name``."""
-        said = self._known.get(name)
-        if said is None:
-            said = self._judge(name)
-            if len(self._known) < _MOST_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
-                self._known[name] = said
-        return said
 
 
 def _judge(name: bytes) -> Kind:
@@ -142,7 +115,7 @@ def _judge(name: bytes) -> Kind:
     return Kind.PLAIN
 
 
-kind_of: Final = NameMemory(_judge)
+kind_of: Final = BoundedMemory(_judge)
 """The part a field (its name in any case) plays."""
 
 kind_if_known: Final = kind_of.if_known

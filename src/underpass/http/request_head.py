@@ -14,8 +14,20 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from underpass.http.grammar import is_host, is_length, is_method, is_protocol, is_target, tokens
 from underpass.http.head import Limits, Refusal
-from underpass.http.messages import NO_BODY, UNKNOWN_LENGTH, Headers, RequestHead
-from underpass.http.names import Kind, kind_if_known, kind_of
+from underpass.http.messages import NO_BODY, UNKNOWN_LENGTH, RequestHead
+from underpass.http.names import Kind
+from underpass.http.sink import LIFETIME, NO_OPTIONS, FieldSink, options_of
+
+# Members of an enum cost a lookup each; these stand in the loop over every head.
+_CODING: Final = Kind.CODING
+_CONNECTION: Final = Kind.CONNECTION
+_EXPECT: Final = Kind.EXPECT
+_HOST: Final = Kind.HOST
+_INVALID: Final = Kind.INVALID
+_LENGTH: Final = Kind.LENGTH
+_TE: Final = Kind.TE
+_TWIN: Final = Kind.TWIN
+_UPGRADE: Final = Kind.UPGRADE
 
 _VERSIONS: Final = {b"HTTP/1.1": False, b"HTTP/1.0": True}
 
@@ -34,35 +46,6 @@ def malformed(reason: str) -> Refusal:
 def ambiguous(reason: str) -> Refusal:
     """The bytes are a request, but two readers could take it in two ways."""
     return Refusal(400, "request-ambiguous", reason)
-
-
-class FieldSink:
-    """Takes the fields of one head from httptools, sorted by what they mean."""
-
-    __slots__ = ("plain", "special")
-
-    def __init__(self) -> None:
-        self.plain: Headers = []
-        self.special: list[tuple[Kind, bytes, bytes]] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by httptools for each field line."""
-        kind = kind_if_known(name)
-        if kind is None:
-            kind = kind_of(name)
-        if kind:
-            self.special.append((kind, name, value))
-        else:
-            self.plain.append((name, value))
-
-    def trim(self) -> None:
-        """Drop the white space after values that llhttp leaves there."""
-        self.plain = [(name, value.rstrip(b" \t")) for name, value in self.plain]
-        self.special = [(kind, name, value.rstrip(b" \t")) for kind, name, value in self.special]
-
-    def without(self, names: set[bytes]) -> Headers:
-        """The plain fields less those whose lower-case name is in ``names``."""
-        return [(name, value) for name, value in self.plain if name.lower() not in names]
 
 
 def parse_request_head(data: bytes, limits: Limits) -> tuple[RequestHead, bool]:
@@ -111,38 +94,38 @@ def _build(method: bytes, target: bytes, http10: bool, sink: FieldSink) -> tuple
     upgrade: bytes | None = None
     expect: bytes | None = None
     te_trailers = False
-    named: set[bytes] = set()
+    named: frozenset[bytes] = NO_OPTIONS
     for kind, _, value in sink.special:
-        if kind == Kind.HOST:
+        if kind == _HOST:
             if host is not None:
                 raise ambiguous("more than one Host")
             host = value
-        elif kind == Kind.CONNECTION:
-            words = tokens(value)
+        elif kind == _CONNECTION:
+            words = options_of(value)
             if words is None:
                 raise malformed("a Connection field that is no list of names")
-            named.update(words)
-        elif kind == Kind.LENGTH:
+            named = named | words if named else words
+        elif kind == _LENGTH:
             if length is not None:
                 raise ambiguous("more than one Content-Length")
             length = value
-        elif kind == Kind.CODING:
+        elif kind == _CODING:
             if coding is not None:
                 raise ambiguous("more than one Transfer-Encoding")
             coding = value
-        elif kind == Kind.UPGRADE:
+        elif kind == _UPGRADE:
             if upgrade is not None:
                 raise ambiguous("more than one Upgrade")
             upgrade = value
-        elif kind == Kind.EXPECT:
+        elif kind == _EXPECT:
             if expect is not None:
                 raise ambiguous("more than one Expect")
             expect = value
-        elif kind == Kind.TE:
+        elif kind == _TE:
             te_trailers = te_trailers or b"trailers" in (tokens(value) or ())
-        elif kind == Kind.TWIN:
+        elif kind == _TWIN:
             raise ambiguous("a field that spells another one with an underscore")
-        elif kind == Kind.INVALID:
+        elif kind == _INVALID:
             raise malformed("a field name that is no token")
     if host is None:
         raise malformed("no Host")
@@ -151,12 +134,11 @@ def _build(method: bytes, target: bytes, http10: bool, sink: FieldSink) -> tuple
     body = _body(length, coding, http10)
     if expect is not None and expect.lower() != b"100-continue":
         raise Refusal(417, "expectation-unknown", "an Expect other than 100-continue")
-    if named:
+    headers = sink.plain
+    if not named <= LIFETIME:
         if not _LOAD_BEARING.isdisjoint(named):
             raise ambiguous("Connection names a field that the message needs")
-        headers = sink.without(named) if named - {b"keep-alive", b"close"} else sink.plain
-    else:
-        headers = sink.plain
+        headers = sink.without(named)
     head = RequestHead(
         method,
         target,
@@ -189,7 +171,7 @@ def _body(length: bytes | None, coding: bytes | None, http10: bool) -> int:
     return int(length)
 
 
-def _upgrade(value: bytes | None, named: set[bytes], http10: bool) -> bytes:
+def _upgrade(value: bytes | None, named: frozenset[bytes], http10: bool) -> bytes:
     if value is None or http10 or b"upgrade" not in named or not is_protocol(value):
         return b""
     for word in value.lower().split(b","):

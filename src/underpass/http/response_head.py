@@ -11,11 +11,19 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from underpass.http.grammar import is_length, is_protocol, tokens
+from underpass.http.grammar import is_length, is_protocol
 from underpass.http.head import Refusal
 from underpass.http.messages import NO_BODY, UNKNOWN_LENGTH, ResponseHead
 from underpass.http.names import Kind
-from underpass.http.request_head import FieldSink
+from underpass.http.sink import LIFETIME, NO_OPTIONS, FieldSink, options_of
+
+# Members of an enum cost a lookup each; these stand in the loop over every head.
+_CODING: Final = Kind.CODING
+_CONNECTION: Final = Kind.CONNECTION
+_INVALID: Final = Kind.INVALID
+_LENGTH: Final = Kind.LENGTH
+_TWIN: Final = Kind.TWIN
+_UPGRADE: Final = Kind.UPGRADE
 
 _status_line: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n"
@@ -63,30 +71,30 @@ def _build(
     length: bytes | None = None
     coding: bytes | None = None
     upgrade = b""
-    named: set[bytes] = set()
+    named: frozenset[bytes] = NO_OPTIONS
     headers = sink.plain
     for kind, name, value in sink.special:
-        if kind == Kind.LENGTH:
+        if kind == _LENGTH:
             if length is not None:
                 raise bad("more than one Content-Length")
             length = value
-        elif kind == Kind.CODING:
+        elif kind == _CODING:
             if coding is not None:
                 raise bad("more than one Transfer-Encoding")
             coding = value
-        elif kind == Kind.CONNECTION:
-            words = tokens(value)
+        elif kind == _CONNECTION:
+            words = options_of(value)
             if words is None:
                 raise bad("a Connection field that is no list of names")
-            named.update(words)
-        elif kind == Kind.UPGRADE:
+            named = named | words if named else words
+        elif kind == _UPGRADE:
             upgrade = upgrade + b", " + value if upgrade else value
-        elif kind == Kind.TWIN:
+        elif kind == _TWIN:
             # Only requests are read by guards; an origin may name its answers as it likes.
             headers = [*headers, (name, value)]
-        elif kind == Kind.INVALID:
+        elif kind == _INVALID:
             raise bad("a field name that is no token")
-    if named - {b"keep-alive", b"close"}:
+    if not named <= LIFETIME:
         headers = [(name, value) for name, value in headers if name.lower() not in named]
     if length is not None and not is_length(length):
         raise bad("a Content-Length that is no plain number")
