@@ -12,6 +12,8 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def plain_address(text: str) -> str:
     """The address as rules see it: without a zone, IPv4 taken out of its IPv6 mapping."""
+    if ":" not in text:
+        return text
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
@@ -41,18 +43,16 @@ class SourceCap:
     __slots__ = ("_counts", "_exempt", "_limit")
 
     def __init__(self, limit: int, exempt: Iterable[str] = ()) -> None:
-        """``limit`` 0 counts nothing. ``exempt`` are CIDRs of proxies, which many stand behind."""
+        """``limit`` 0: no limit. ``exempt`` are CIDRs of proxies, behind which many stand."""
         self._limit = limit
         self._exempt = tuple(exempt)
         self._counts: dict[str, int] = {}
 
     def take(self, address: str) -> bool:
         """Count one connection; False: the source holds all it may. Then do not ``give``."""
-        if not self._limit or (self._exempt and is_within(address, self._exempt)):
-            return True
         source = _source(address)
         count = self._counts.get(source, 0)
-        if count >= self._limit:
+        if count >= self._limit > 0 and not is_within(address, self._exempt):
             return False
         self._counts[source] = count + 1
         return True

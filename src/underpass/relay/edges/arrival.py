@@ -17,6 +17,8 @@ class Arrival:
     """The visitor, as the socket or a trusted PROXY header says."""
     server_name: str | None = None
     """The name in the ClientHello ("" if it had none); None: no TLS ends here."""
+    certificate: bytes = b""
+    """SHA-256 of the leaf certificate that was served; empty without TLS."""
     counted: str = ""
     """The address counted against the cap of its source, to be given back at the end; or ""."""
     on_loopback: bool = False

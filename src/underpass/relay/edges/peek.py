@@ -40,6 +40,7 @@ class Peek:
         "_wants_hello",
         "_wants_proxy",
         "sock",
+        "source",
     )
 
     def __init__(
@@ -55,6 +56,8 @@ class Peek:
         refused: Callable[[Peek], None],
     ) -> None:
         self.sock = sock
+        self.source = peer[0]
+        """The address that the socket itself names."""
         self._loop = loop
         self._peer = peer
         self._wants_proxy = wants_proxy
@@ -66,7 +69,11 @@ class Peek:
         self._lowat = 1
 
     def start(self) -> None:
-        """Look at once, then whenever more has come."""
+        """Look at once, then whenever more has come. Where nothing is to be seen, nothing is
+        waited for: in many protocols the server speaks first."""
+        if not (self._wants_proxy or self._wants_hello):
+            self._done(self, self._peer, None)
+            return
         self._loop.add_reader(self.sock.fileno(), self._look)
         self._look()
 

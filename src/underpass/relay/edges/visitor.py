@@ -348,11 +348,23 @@ class VisitorConnection(asyncio.BufferedProtocol):
         self._early = b""
         return rest
 
+    def hand_over(self) -> tuple[asyncio.Transport, bytes]:
+        """Give the transport away, with what was read ahead. The arrival goes with it."""
+        assert self.transport is not None
+        assert self.reader is not None
+        rest = self.reader.take_rest() + self._early
+        self.edge.sweeper.discard(self)
+        transport, self.transport = self.transport, None
+        self.phase = Phase.OVER
+        self.arrival = None
+        return transport, rest
+
     def refuse(self, malformed: Malformed) -> None:
         """Answer what is no request, and end the connection."""
-        self._last_words(answer_malformed(malformed))
+        self.last_words(answer_malformed(malformed))
 
-    def _last_words(self, own: Answer) -> None:
+    def last_words(self, own: Answer) -> None:
+        """Answer once more, then end the connection."""
         if self._eof or self.transport is None:
             self._abort()
             return
@@ -425,7 +437,7 @@ class VisitorConnection(asyncio.BufferedProtocol):
             self.deadline = now + self.edge.limits.idle_seconds
         elif now >= self.deadline:
             if self.phase == Phase.HEAD:
-                self._last_words(answer("request-late"))
+                self.last_words(answer("request-late"))
             elif self.phase == Phase.IDLE:
                 self.close()
             else:
