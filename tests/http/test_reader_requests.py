@@ -98,6 +98,32 @@ def test_pipeline_limit_holds_the_rest_back_until_asked() -> None:
     assert not reader.waiting
 
 
+def test_requests_held_back_are_still_read_after_the_end() -> None:
+    reader = RequestReader(Limits(pipeline=1))
+    raw = b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(3))
+    events = reader.receive_data(raw + b"GET /cut")
+    assert reader.receive_eof() == []
+    while reader.waiting:
+        events += reader.receive_data(b"")
+    targets = [event.target for event in events if isinstance(event, RequestHead)]
+    assert targets == [b"/0", b"/1", b"/2"]
+    assert isinstance(events[-1], Malformed)
+    assert events[-1].code == "request-incomplete"
+
+
+def test_requests_behind_a_refused_upgrade_are_still_read_after_the_end() -> None:
+    reader = RequestReader()
+    reader.receive_data(
+        b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+    assert reader.receive_eof() == []
+    [head, _] = reader.refuse_upgrade()
+    assert isinstance(head, RequestHead)
+    assert head.target == b"/next"
+    assert not reader.keep_alive
+
+
 @pytest.mark.parametrize(
     ("version", "connection", "expected"),
     [

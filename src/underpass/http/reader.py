@@ -54,6 +54,7 @@ class RequestReader:
     __slots__ = (
         "_changing",
         "_chunks",
+        "_ended",
         "_heads",
         "_held",
         "_left",
@@ -69,6 +70,7 @@ class RequestReader:
         self._left = 0
         self._chunks: ChunkReader | None = None
         self._changing = False
+        self._ended = False
         self._held = b""
         self.keep_alive = True
         """After a head: whether the connection may carry another request. When False, bytes
@@ -96,10 +98,16 @@ class RequestReader:
             self._read(data, events)
         except Refusal as refusal:
             self._fail(refusal.malformed, events)
+        if self._ended:
+            events += self.receive_eof()
         return events
 
     def receive_eof(self) -> list[RequestEvent]:
-        """The visitor sends no more: ``Malformed`` if a message was cut off, else nothing."""
+        """The visitor sends no more: ``Malformed`` if a message was cut off, else nothing. Bytes
+        that are held back are still read, as if the end came after them."""
+        self._ended = True
+        if self._step == _CHANGING or self.waiting:
+            return []
         cut_off = self.in_message
         self._step = _OVER
         self.keep_alive = False
