@@ -94,6 +94,13 @@ def test_latency_alone_never_makes_the_sender_wait_below_the_flight_limit() -> N
     assert line.is_full(0.0)
 
 
+def test_nothing_leaves_before_the_line_opens() -> None:
+    line = DelayLine(Path(latency=1.0), opens_at=5.0)
+    line.put(b"early", 3.0)
+    line.put(b"late", 7.0)
+    assert [arrivals(line, now) for now in (5.9, 6.0, 8.0)] == [[], [b"early"], [b"late"]]
+
+
 def test_what_is_put_back_comes_first_again() -> None:
     line = DelayLine(Path(latency=1.0))
     line.put(b"abcdef", 0.0)

@@ -144,6 +144,15 @@ async def test_latency_is_added_each_way() -> None:
         assert 0.098 <= time.monotonic() - start < 1
 
 
+async def test_a_new_connection_pays_for_its_handshake() -> None:
+    async with TcpEcho() as echo, FaultProxy("127.0.0.1", echo.port) as proxy:
+        proxy.set_latency(0.05)
+        start = time.monotonic()
+        async with connected(proxy.port) as ends:
+            await ask(ends, b"x")
+        assert 0.196 <= time.monotonic() - start < 2
+
+
 async def test_latency_is_not_a_throttle() -> None:
     async with echo_behind_proxy() as (_, proxy, ends):
         proxy.set_latency(0.1)

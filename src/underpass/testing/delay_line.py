@@ -67,10 +67,12 @@ class Path:
 class DelayLine:
     """The bytes and marks of one connection in one direction, each with the time it is due."""
 
-    __slots__ = ("_last_due", "_line", "held", "path")
+    __slots__ = ("_last_due", "_line", "held", "opens_at", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opens_at: float = 0.0) -> None:
         self.path = path
+        self.opens_at = opens_at
+        """Nothing leaves before: the sender's connect takes a round trip."""
         self.held = 0
         """Bytes in the line."""
         self._line: deque[tuple[float, bytes | Mark]] = deque()
@@ -113,5 +115,6 @@ class DelayLine:
 
     def _append(self, item: bytes | Mark, departure: float) -> None:
         # A latency that was lowered meanwhile must not let later bytes overtake earlier ones.
-        self._last_due = max(self._last_due, departure + self.path.latency)
+        due = max(departure, self.opens_at) + self.path.latency
+        self._last_due = max(self._last_due, due)
         self._line.append((self._last_due, item))

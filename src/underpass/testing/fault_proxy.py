@@ -84,7 +84,11 @@ class FaultProxy:
     # Conditions
 
     def set_latency(self, seconds: float, direction: Direction | None = None) -> None:
-        """Delays what is sent from now on by `seconds`."""
+        """Delays what is sent from now on by `seconds`.
+
+        New connections pay for their handshake: what the client sends first leaves when the
+        answer to its SYN would have come.
+        """
         for path in self._paths(direction):
             path.latency = seconds
 
@@ -220,6 +224,8 @@ class FaultProxy:
 
     async def _dial(self, connection: ProxiedConnection) -> None:
         await self.passable.wait()
+        if latency := self.paths[Direction.UP].latency:
+            await asyncio.sleep(latency)
         try:
             await asyncio.get_running_loop().create_connection(
                 lambda: connection.upstream, *self.upstream

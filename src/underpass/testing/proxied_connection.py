@@ -31,7 +31,10 @@ class ProxiedConnection:
         self.on_passed = on_passed
         self.client = _Leg(self)
         self.upstream = _Leg(self)
+        round_trip = up.latency + down.latency
         self.client.flow = _Flow(self, self.client, self.upstream, up)
+        # The kernel has accepted at once; on a real path the client would not know yet.
+        self.client.flow.line.opens_at = asyncio.get_running_loop().time() + round_trip
         self.upstream.flow = _Flow(self, self.upstream, self.client, down)
         self.on_finished: Callable[[ProxiedConnection], None] | None = None
         self.finished = asyncio.Event()
