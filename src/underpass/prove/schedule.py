@@ -25,7 +25,7 @@ PROBE_SECONDS: Final = 10.0
 """What one probe or check may take. The relay holds a request for 5 s while the link is lost, so
 that what is named then is the link and not a missing answer."""
 
-RETRIES: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+RETRIES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Waits after one failed probe, two, three…: a tunnel that comes back is seen to do so."""
 
 MIN_GAP: Final = 0.5

@@ -92,18 +92,25 @@ class Child:
         return self._process.pid
 
     @property
+    def code(self) -> int | None:
+        """Exit code, 128 + N after signal N, as shells say it; None while it runs."""
+        code = self._process.returncode
+        return code if code is None or code >= 0 else 128 - code
+
+    @property
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         return self._process.returncode is None
 
     async def wait(self) -> int:
-        """Wait for its end; returns the exit code, 128 + N after signal N, as shells do.
+        """Wait for its end; returns the exit code.
 
         May be awaited by several at once. What is left of its group is ended then.
         """
-        code = await self._process.wait()
+        await self._process.wait()
         self._signal(signal.SIGKILL)
-        return code if code >= 0 else 128 - code
+        assert self.code is not None
+        return self.code
 
     async def stop(self, grace: float = ORIGIN_GRACE_SECONDS) -> int:
         """Ask the whole group to end, insist after ``grace`` seconds; returns the exit code.
