@@ -28,6 +28,7 @@ from underpass.relay.protocol.admission import (
     decide,
 )
 from underpass.relay.protocol.errors import OffsetMismatch
+from underpass.relay.protocol.greeting import greeting_frame
 from underpass.relay.protocol.records import Hello, Refuse, Welcome
 from underpass.relay.protocol.refusals import BadHello, UnknownLane, refusal
 from underpass.relay.server.doors import Doors
@@ -253,6 +254,6 @@ class Admissions:
             )
         except OffsetMismatch:
             return refusal(UnknownLane(hello.name))
-        # The lane writes at the end of this turn of the loop: the welcome goes first.
-        link.send_greeting(welcome)
+        # The lane writes at the end of this turn of the loop: the welcome goes before its bytes.
+        link.write([greeting_frame(welcome)])
         return None

@@ -78,10 +78,12 @@ class Farewell:
 async def is_alive(links: list[Link], loop: asyncio.AbstractEventLoop) -> bool:
     """Ask on every link; whether anything is heard on one of them within a second."""
     asked = loop.time()
+    before: dict[Link, float] = {}
     for link in links:
-        link.suspect()
+        link.suspect()  # sets back when it was last heard, and sends a PING
+        before[link] = link.last_heard
     while loop.time() < asked + ANSWER_WITHIN:
         await asyncio.sleep(LOOK_EVERY)
-        if any(link.transport is not None and link.last_heard > asked for link in links):
+        if any(link.transport and link.last_heard > at for link, at in before.items()):
             return True
     return False

@@ -14,7 +14,6 @@ from underpass.relay.links.link import Link
 from underpass.relay.links.runner import LaneRunner
 from underpass.relay.protocol.budget import ReceiveBudget, ReplayAccount
 from underpass.relay.protocol.errors import OffsetMismatch
-from underpass.relay.protocol.greeting import greeting_frame
 from underpass.relay.protocol.lane import Lane
 from underpass.relay.protocol.records import RESUME_WINDOW
 from underpass.relay.protocol.refusals import refusal
@@ -129,12 +128,12 @@ class Session:
 
         The links stay open and are returned: the caller waits for an answer, and releases them.
         """
-        frame = greeting_frame(refusal(error))
+        record = refusal(error)
         links: list[Link] = []
         for runner in list(self.lanes.values()):
             link = runner.link
             if link is not None:
-                runner.lane.send_link_frame(frame)
+                link.send_greeting(record)
                 runner.flush()
                 runner.link_lost(link)
                 links.append(link)
