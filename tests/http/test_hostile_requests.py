@@ -456,7 +456,7 @@ for index, (line, status) in enumerate(
         (b"GET: / HTTP/1.1", 400),
         (b'"GET" / HTTP/1.1', 400),
         (b"GET,POST / HTTP/1.1", 400),
-        (b"NOTAMETHOD / HTTP/1.1", 400),
+        (b"NOTAMETHOD / HTTP/1.1", 501),
         (b"A" * 64 + b" / HTTP/1.1", 400),
         (b"PRI * HTTP/2.0", 505),
         (b"\xef\xbb\xbfGET / HTTP/1.1", 400),

@@ -33,7 +33,7 @@ from underpass.http.writer import request_bytes, response_bytes
 
 T = TypeVar("T")
 
-CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
+CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.http"))
 
 Seen = tuple[bytes, bytes, bytes, list[tuple[bytes, bytes]], bytes]
 """Method (or status), target, Host, end-to-end fields, body: of one complete message."""

@@ -81,7 +81,7 @@ _ROWS: Final = (
     Answer(400, "upgrade-impatient", "too many bytes came before the answer", closes=True),
     Answer(417, "expectation-unknown", "only 100-continue can be expected", closes=True),
     Answer(501, "coding-unsupported", "only the chunked coding is understood", closes=True),
-    Answer(501, "method-unsupported", "this is no proxy", closes=True),
+    Answer(501, "method-unsupported", "this method is not carried here", closes=True),
     Answer(505, "version-unsupported", "only HTTP/1.1 and 1.0 are spoken here", closes=True),
 )
 

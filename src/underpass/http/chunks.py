@@ -12,7 +12,7 @@ from typing import Final
 
 from underpass.http.grammar import TOKEN
 from underpass.http.head import Limits, Refusal, too_large
-from underpass.http.messages import Headers
+from underpass.http.messages import Headers, RequestEvent, ResponseEvent
 from underpass.http.names import Kind, kind_of
 
 _LONGEST_SIZE: Final = 15
@@ -48,9 +48,20 @@ class ChunkReader:
         self.done = False
         self.trailers: Headers = []
 
-    def receive_data(self, data: bytes, at: int, parts: list[bytes]) -> int:
-        """Read on in ``data`` from ``at``, append the body's bytes to ``parts``, answer how far
-        the body reached. Raises ``Refusal``."""
+    def receive_data(
+        self, data: bytes, at: int, events: list[RequestEvent] | list[ResponseEvent]
+    ) -> int:
+        """Read on in ``data`` from ``at``, append the body's bytes to ``events`` as one part,
+        answer how far the body reached. Raises ``Refusal``, after what came before it."""
+        parts: list[bytes] = []
+        try:
+            return self._read(data, at, parts)
+        finally:
+            if parts:
+                # Joined, so that a flood of tiny chunks is not a flood of events.
+                events.append(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _read(self, data: bytes, at: int, parts: list[bytes]) -> int:
         size = len(data)
         while at < size and not self.done:
             if self._step == _DATA:

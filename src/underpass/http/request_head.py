@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
 
 from underpass.http.grammar import is_host, is_length, is_method, is_protocol, is_target, tokens
 from underpass.http.head import Limits, Refusal
@@ -57,6 +62,8 @@ def parse_request_head(data: bytes, limits: Limits) -> tuple[RequestHead, bool]:
         HttpRequestParser(sink).feed_data(data)
     except HttpParserUpgrade:
         pass
+    except HttpParserInvalidMethodError:
+        raise Refusal(501, "method-unsupported", "a method that llhttp does not know") from None
     except HttpParserError as error:
         raise malformed(str(error)) from None
     if len(sink.plain) + len(sink.special) != data.count(b"\r\n") - 2:
