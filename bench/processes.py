@@ -122,6 +122,7 @@ class Program:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
+        psutil.wait_procs(tree, GRACE)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
