@@ -132,15 +132,18 @@ class RawOrigin:
 async def raw_origin(handler: Handler, *, unix: Path | None = None) -> AsyncIterator[RawOrigin]:
     """Serve each connection with ``handler``; connections are closed when it returns."""
     origin = RawOrigin()
+    handlers: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         origin.accepted += 1
         origin.changed.set()
+        handlers.add(asyncio.current_task())
         try:
             await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # cancelled when the test ends
         finally:
+            handlers.discard(asyncio.current_task())
             writer.close()
             origin.closed += 1
             origin.changed.set()
@@ -154,6 +157,9 @@ async def raw_origin(handler: Handler, *, unix: Path | None = None) -> AsyncIter
         yield origin
     finally:
         server.close()
+        for task in handlers:
+            if task is not None:
+                task.cancel()
 
 
 def answering(*answers: bytes) -> Handler:

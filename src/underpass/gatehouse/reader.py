@@ -15,7 +15,14 @@ from typing import Final, Protocol
 from underpass.gatehouse.ports import Carrier, Exchange, Peer
 from underpass.gatehouse.reader_answer import Answer
 from underpass.http.answers import answer, answer_malformed, render
-from underpass.http.messages import EndOfMessage, Malformed, RequestEvent, RequestHead, lookup
+from underpass.http.messages import (
+    EndOfMessage,
+    Malformed,
+    RequestEvent,
+    RequestHead,
+    ResponseHead,
+    lookup,
+)
 from underpass.http.reader import Limits, RequestReader
 
 WINDOW: Final = 64 * 1024
@@ -291,23 +298,23 @@ class VisitorConnection:
         self.answer_over()
 
     def _refuse(self, malformed: Malformed) -> None:
-        answer_begun = self._answer is not None and self._answer.head_sent
-        if self._exchange is not None:
-            exchange, self._exchange = self._exchange, None
-            if self._answer is not None:
-                self._answer.visitor_gone()
+        exchange, begun = self._exchange, self._answer
+        self._exchange = self._answer = None
+        if begun is not None:
+            begun.visitor_gone()
+        if exchange is not None:
             exchange.visitor_left(malformed.code)
-        if answer_begun:
+        if begun is not None and begun.head_sent:
             self.abort()
             return
         head, body = render(answer_malformed(malformed))
         self._send_last(Answer(self, _NOBODYS_REQUEST), head, body)
 
-    def _send_last(self, last: Answer, head: object, body: bytes) -> None:
+    def _send_last(self, last: Answer, head: ResponseHead, body: bytes) -> None:
         self._answer = last
         self._request_done = False
         self._reader.receive_eof()
-        last.send_head(head, body, end=True)  # type: ignore[arg-type]
+        last.send_head(head, body, end=True)
         last.stop("request-malformed")
 
     def _adjust_reading(self) -> None:
