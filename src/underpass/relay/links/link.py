@@ -69,6 +69,7 @@ class Link(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._released = False
         self._ping_sent = 0.0
+        self._ping_word = b""
         self._reason = ""
 
     # -- transport ----------------------------------------------------------------------------
@@ -219,10 +220,11 @@ class Link(asyncio.Protocol):
         if kind == frames.PING:
             self._say(frames.frame(frames.PONG, 0, payload))
         elif kind == frames.PONG:
-            if self._ping_sent and self._runner is not None:
+            # an older PING's answer would make the round trip look shorter than it is
+            if payload == self._ping_word and self._runner is not None:
                 now = self._loop.time()
                 self._runner.lane.round_trip(now - self._ping_sent, now)
-                self._ping_sent = 0.0
+                self._ping_word = b""
         elif kind == frames.DRAIN:
             self.owner.drain_received(self, decode_drain(payload))
         else:
@@ -236,7 +238,8 @@ class Link(asyncio.Protocol):
 
     def _ping(self) -> None:
         self._ping_sent = self._loop.time()
-        self._say(frames.frame(frames.PING, 0, os.urandom(8)))
+        self._ping_word = os.urandom(8)
+        self._say(frames.frame(frames.PING, 0, self._ping_word))
 
     def _watch(self) -> None:
         if self._timer is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from underpass.relay.protocol.events import (
     DataReceived,
     EndReceived,
     HeadReceived,
+    LaneEvent,
     LeaseSaid,
     Opened,
     Stopped,
@@ -70,6 +72,7 @@ class LaneRunner:
         self._on_closed = on_closed
         self._on_lease = on_lease
         self._scheduled = False
+        self._undelivered: deque[LaneEvent] = deque()
         self._ack_timer: asyncio.TimerHandle | None = None
 
     # -- links --------------------------------------------------------------------------------
@@ -170,7 +173,12 @@ class LaneRunner:
     # -- events -------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        for event in self.lane.events():
+        # shared by nested calls (an owner may close the lane from its callback), so that every
+        # stream hears what happened in order and nothing after its end
+        undelivered = self._undelivered
+        undelivered.extend(self.lane.events())
+        while undelivered:
+            event = undelivered.popleft()
             kind = event.__class__
             if kind is LeaseSaid:
                 if self._on_lease is not None:

@@ -40,8 +40,10 @@ class WebSocketTransport(asyncio.Transport):
         self._outer.send(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Send everything in one binary message."""
-        self._outer.send(b"".join(list_of_data))
+        """Send everything, in as few binary messages as their limit allows."""
+        joined = memoryview(b"".join(list_of_data))
+        for start in range(0, len(joined), MAX_MESSAGE):
+            self._outer.send(joined[start : start + MAX_MESSAGE])
 
     def close(self) -> None:
         """Say goodbye, then end the connection once everything is written."""

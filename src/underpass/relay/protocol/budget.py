@@ -16,6 +16,9 @@ LANE_RESERVE: Final = 64 * 1024
 """Data bytes every lane may buffer outside the process budget (WIRE.md)."""
 LANE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes a lane may buffer at most beyond its reserve (WIRE.md)."""
+CONTROL_RESERVE: Final = 256 * 1024
+"""Bytes by which new streams may overdraw a lane that is full, so that small requests pass beside
+bulk (WIRE.md)."""
 DETACHED_EXTRA: Final = 1024 * 1024
 """Bytes a lane without a link may take on more (WIRE.md)."""
 

@@ -8,6 +8,7 @@ never replayed. ``docs/wire.md`` is the specification.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final
 
@@ -63,6 +64,7 @@ BLOCK_LIMIT: Final = 64 * 1024
 """Largest head or trailer block."""
 CODE_LIMIT: Final = 64
 """Longest error code in RESET, bytes."""
+_CODE: Final = re.compile(rb"[a-z0-9-]{1,%d}" % CODE_LIMIT)
 OPEN_LIMIT: Final = BLOCK_LIMIT + FULL_LIMIT + 4096
 """Largest OPEN payload: a head, a small body and the record around them."""
 GREETING_LIMIT: Final = 16 * 1024
@@ -113,6 +115,15 @@ def credit_frame(stream: int, amount: int) -> bytes:
 def reset_frame(stream: int, direction: int, code: str) -> bytes:
     """RESET of one direction, with a stable code."""
     return frame(RESET, stream, bytes((direction,)) + code.encode("ascii")[:CODE_LIMIT])
+
+
+def read_reset(payload: bytes) -> tuple[int, str]:
+    """Direction and code of a RESET. Raises ``ValueError``: the code ends up in header fields, on
+    terminals and in logs, so it may hold nothing but lower-case letters, digits and hyphens."""
+    direction, code = payload[:1], payload[1:]
+    if direction not in (b"\x01", b"\x02") or not _CODE.fullmatch(code):
+        raise ValueError("a RESET is malformed")
+    return direction[0], code.decode("ascii")
 
 
 def ack_frame(offset: int) -> bytes:

@@ -25,6 +25,8 @@ class GreetingReader:
 
     def receive_data(self, data: bytes) -> None:
         """Add bytes. Raises ``ProtocolViolation`` when they cannot be a greeting."""
+        if not data:
+            return  # an empty WebSocket message
         self._buffer += data
         if self._buffer[0] != GREETING:
             raise ProtocolViolation(reason="the link does not begin with a greeting")

@@ -9,6 +9,7 @@ every stream that it is lost.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -17,6 +18,7 @@ import msgspec
 
 from underpass.relay.protocol import frames
 from underpass.relay.protocol.budget import (
+    CONTROL_RESERVE,
     DETACHED_EXTRA,
     FIRST_CREDIT,
     LANE_LIMIT,
@@ -120,8 +122,9 @@ class Lane:
 
     def round_trip(self, seconds: float, now: float) -> None:
         """The shell measured a round trip by PING."""
-        if self._outbox.pacing is not None:
-            self._outbox.pacing.round_trip(seconds, now)
+        box = self._outbox
+        if box.pacing is not None:
+            box.pacing.round_trip(seconds, now, idle=box.handed == box.acked)
 
     @property
     def first_credit(self) -> int:
@@ -206,13 +209,20 @@ class Lane:
     ) -> Stream:
         """Open a stream; with a small ``head`` (and ``body`` and ``end``) in one frame.
 
-        Raises ``LaneAway`` without a link, ``OverLimit`` when no credit can be given.
+        Raises ``LaneAway`` without a link, ``OverLimit`` when no credit can be given, when the
+        head is over ``BLOCK_LIMIT``, or when what waits on this lane fills its memory.
         """
         if not self.attached or self.closed:
             raise LaneAway()
         credit = self.budget.first_credit
         if not credit or self._last_id == LARGEST_ID:
             raise OverLimit(what="memory for answers" if not credit else "the lane")
+        size = 0 if head is None else len(head) + len(body)
+        if head is not None and len(head) > frames.BLOCK_LIMIT:
+            raise OverLimit(what="room for a request head")
+        overdrawn = max(self._charged - LANE_LIMIT, -self.account.free)
+        if overdrawn + size > CONTROL_RESERVE:
+            raise OverLimit(what="memory of the lane")
         self._last_id += 1
         taken = self._peer_first_credit
         stream = Stream(
@@ -229,7 +239,6 @@ class Lane:
         stream.owner = owner
         self.budget.used += credit
         self.streams[stream.id] = stream
-        size = 0 if head is None else len(head) + len(body)
         inline = head is not None and end and size <= min(taken, frames.FULL_LIMIT)
         record = Open(
             kind=kind,
@@ -255,6 +264,8 @@ class Lane:
 
     def say_lease(self, end: float) -> None:
         """Ask for (connector) or grant (relay) another end of the lease, unix seconds."""
+        if self.closed:
+            return
         payload = msgspec.msgpack.encode(end)
         self._control.append(frames.frame(frames.LEASE, 0, payload))
         self._count(len(payload) + frames.HEADER_SIZE)
@@ -531,7 +542,9 @@ class Lane:
         try:
             end = msgspec.msgpack.decode(payload, type=float)
         except msgspec.DecodeError:
-            raise ProtocolViolation(reason="a LEASE is not a number") from None
+            end = math.nan
+        if not math.isfinite(end):
+            raise ProtocolViolation(reason="a LEASE is not a number")
         self._events.append(LeaseSaid(end))
 
     def _credit_received(self, stream: Stream, amount: int) -> None:
@@ -545,21 +558,17 @@ class Lane:
             self._resume_waiting()
 
     def _reset_received(self, stream: Stream, payload: bytes) -> None:
-        direction = payload[0] if payload else 0
         try:
-            code = payload[1:].decode("ascii")
-        except UnicodeDecodeError:
-            code = ""
-        if not code or direction not in (frames.ABORT, frames.STOP):
-            raise ProtocolViolation(reason="a RESET is malformed")
+            direction, code = frames.read_reset(payload)
+        except ValueError as error:
+            raise ProtocolViolation(reason=str(error)) from None
         if direction == frames.ABORT:
             if not stream.receive_done:
                 told = stream.discarding
                 stream.receive_over()
                 if not told:
                     self._events.append(Aborted(stream, code))
-        elif not stream.send_done:
-            stream.abort(code)
+        elif stream.abort(code):
             self._events.append(Stopped(stream, code))
         if stream.closed:
             self._forget(stream)

@@ -18,7 +18,9 @@ HEADROOM: Final = 0.3
 RATE_SPAN: Final = 2.0
 """Seconds a rate is believed; the larger of this span's and the last span's counts."""
 RTT_SPAN: Final = 30.0
-"""Seconds a smallest round trip is believed."""
+"""Seconds after which an idle link's round trip replaces a smaller one. A busy link's never does:
+it holds the queue that our own bytes stand in, and a window grown by it would lengthen that queue
+with every span."""
 SAMPLES: Final = 64
 """Flights remembered at once; more are merged into the newest."""
 
@@ -76,14 +78,15 @@ class Pacing:
         if newest is None:
             return
         _, at, delivered, delivered_at, limited = newest
-        self.round_trip(now - at, now)
+        self.round_trip(now - at, now, idle=False)
         span = now - min(at, delivered_at)
         if span > 0:
             self._rate((offset - delivered) / span, now, limited)
 
-    def round_trip(self, seconds: float, now: float) -> None:
-        """A round trip was measured (by ACK or PONG)."""
-        if self.rtt is None or seconds <= self.rtt or now - self._rtt_since > RTT_SPAN:
+    def round_trip(self, seconds: float, now: float, *, idle: bool) -> None:
+        """A round trip was measured; ``idle``: by PONG, with nothing of ours in flight."""
+        outdated = idle and now - self._rtt_since > RTT_SPAN
+        if self.rtt is None or seconds <= self.rtt or outdated:
             self.rtt = seconds
             self._rtt_since = now
 

@@ -88,7 +88,7 @@ class ReachChannel:
                 self._ended = True
                 found.append(Ended())
             elif base == frames.RESET:
-                found.append(Broken(code=bytes(payload[1:]).decode("ascii", "replace")))
+                found.append(_broken(bytes(payload)))
             else:
                 raise ProtocolViolation(reason="a reach connection carries DATA, FIN and RESET")
         return found
@@ -102,6 +102,16 @@ class ReachChannel:
             raise ProtocolViolation(reason="a greeting is not a well-formed record") from None
         self._greeted = True
         return record
+
+
+def _broken(payload: bytes) -> Broken:
+    try:
+        direction, code = frames.read_reset(payload)
+    except ValueError:
+        direction = 0
+    if direction != frames.ABORT:
+        raise ProtocolViolation(reason="a RESET is malformed")
+    return Broken(code=code)
 
 
 def greeting(record: ReachHello | ReachAnswer) -> bytes:

@@ -83,6 +83,9 @@ class Hello(Record, frozen=True, kw_only=True):
     token: str = ""
     """Enrolment token: sent only after ``key-unknown``."""
 
+    def __repr__(self) -> str:
+        return f"Hello(name={self.name!r}, instance={self.instance.hex()}, token=[hidden])"
+
 
 class SignedHello(Record, frozen=True, kw_only=True, tag_field="t", tag="hello"):
     """A hello as the bytes that were signed, so that fields this end does not know are covered."""
@@ -91,6 +94,9 @@ class SignedHello(Record, frozen=True, kw_only=True, tag_field="t", tag="hello")
     """The ``Hello`` in MessagePack."""
     signature: bytes
     """Ed25519 over ``handshake.transcript``, 64 bytes."""
+
+    def __repr__(self) -> str:
+        return "SignedHello([hidden])"  # its body may hold an enrolment token
 
 
 class Welcome(Record, frozen=True, kw_only=True, tag_field="t", tag="welcome"):
@@ -151,6 +157,9 @@ class Open(Record, frozen=True, kw_only=True):
     """The whole small body, with ``end``."""
     end: bool = False
     """The request ends here."""
+
+    def __repr__(self) -> str:
+        return f"Open(kind={self.kind!r}, peer={self.peer!r}, token=[hidden])"
 
 
 _encoder = msgspec.msgpack.Encoder()

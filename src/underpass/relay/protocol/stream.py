@@ -129,8 +129,11 @@ class Stream:
     # -- sending, for owners ------------------------------------------------------------------
 
     def send_head(self, head: bytes, body: Buffer = b"", end: bool = False) -> None:
-        """Queue the (final) head, and with ``end`` a whole body: one frame if it is small."""
-        if self.send_ended:
+        """Queue the (final) head, and with ``end`` a whole body: one frame if it is small.
+
+        A head or trailer block over ``BLOCK_LIMIT`` would cost the lane; it aborts the stream.
+        """
+        if self._is_over(head):
             return
         size = len(head) + len(body)
         if end and size <= FULL_LIMIT:
@@ -145,7 +148,7 @@ class Stream:
 
     def send_informational(self, head: bytes) -> None:
         """Queue a 1xx head."""
-        if not self.send_ended:
+        if not self._is_over(head):
             self._put(HEAD, head, b"", len(head))
 
     def send_data(self, data: Buffer) -> bool:
@@ -163,7 +166,7 @@ class Stream:
 
     def send_trailers(self, trailers: bytes) -> None:
         """Queue the encoded trailer block; ``send_end`` must follow."""
-        if not self.send_ended:
+        if not self._is_over(trailers):
             self._put(TRAILERS, trailers, b"", len(trailers))
 
     def send_end(self) -> None:
@@ -172,14 +175,16 @@ class Stream:
             self.send_ended = True
             self._put(FIN, b"", b"", 0)
 
-    def abort(self, code: str) -> None:
-        """Break our direction off: what is queued is dropped, the peer is told. Idempotent."""
+    def abort(self, code: str) -> bool:
+        """Break our direction off: what is queued is dropped, the peer is told. Idempotent;
+        returns whether anything was left to break off."""
         if self.send_done or self._abort is not None:
-            return
+            return False
         self.send_ended = True
         self._drop_queue()
         self._abort = code
         self.lane.urge(self)
+        return True
 
     def stop(self, code: str) -> None:
         """Read no more: what still comes is dropped, the peer is told. Idempotent."""
@@ -211,6 +216,11 @@ class Stream:
         return self.send_done and self.receive_done and not self.urgent
 
     # -- sending, for the lane ----------------------------------------------------------------
+
+    def _is_over(self, block: bytes) -> bool:
+        if not self.send_ended and len(block) > BLOCK_LIMIT:
+            self.abort("head-too-large")
+        return self.send_ended
 
     def _put(self, kind: int, first: Buffer, second: Buffer, size: int) -> None:
         self._queue.append((kind, first, second))
