@@ -1,4 +1,4 @@
-"""Measures underpass beside its peers: `python -m bench.run` (or `make bench`).
+"""Measures underpass beside its peers: `make bench`, or `python bench/run.py --help`.
 
 Every number comes from one run on one machine, in interleaved rounds, and is told as a ratio. A
 peer that cannot be measured here is named with the reason. Results go to `build/bench.json`, and
@@ -17,6 +17,9 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+
+if not __package__:  # run by its path: the folder above is where `bench` is found
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from bench import origins, report, solo
 from bench.command import measure_commands

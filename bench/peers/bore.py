@@ -17,9 +17,8 @@ class Bore(Peer):
 
     @classmethod
     def missing(cls) -> str | None:
-        if listens(SERVER, CONTROL_PORT):
-            return f"{SERVER}:{CONTROL_PORT} is taken"
-        return missing_engine("bore")
+        taken = f"{SERVER}:{CONTROL_PORT} is taken" if listens(SERVER, CONTROL_PORT) else None
+        return missing_engine("bore") or taken
 
     def start_server(self) -> None:
         tunnels = "--bind-addr", SERVER, "--bind-tunnels", "127.0.0.1"
