@@ -243,7 +243,7 @@ requests = st.builds(
 cuts = st.lists(st.integers(0, 300), max_size=4)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(raw=st.one_of(requests, st.tuples(requests, requests).map(b"".join)), cuts=cuts)
 def test_what_we_accept_h11_accepts_and_sees_the_same(raw: bytes, cuts: list[int]) -> None:
     note(f"{check(raw, cuts)} accepted")
@@ -279,7 +279,7 @@ def fuzz(examples: int) -> None:
 
 
 def test_fuzzed_requests_keep_every_promise_of_the_reader() -> None:
-    fuzz(1500)
+    fuzz(800)
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
@@ -303,7 +303,7 @@ answer_starts = st.sampled_from(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     start=answer_starts,
     some=st.lists(lines, max_size=4),

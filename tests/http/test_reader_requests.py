@@ -8,6 +8,9 @@ import tracemalloc
 
 import pytest
 
+from underpass.http.fields import stamp
+from underpass.http.messages import MAX_HEAD_BYTES, encode_head
+from underpass.http.names import kind_of
 from underpass.http.reader import (
     EndOfMessage,
     Limits,
@@ -271,6 +274,24 @@ def test_ten_thousand_fields_are_refused_cheaply() -> None:
     assert spent < 1.0
 
 
+def test_largest_head_we_take_fits_the_wire_with_what_an_edge_adds() -> None:
+    host = b"a" * 255
+    start = b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n"
+    fields = [b"X-%02d: " % n + b"y" * 590 for n in range(99)]
+    room = Limits().head_bytes - len(start) - sum(len(line) + 2 for line in fields) - 2
+    fields[0] += b"y" * room
+    raw = start + b"\r\n".join([*fields, b"", b""])
+    assert len(raw) == Limits().head_bytes
+    [head, _] = RequestReader().receive_data(raw)
+    assert isinstance(head, RequestHead)
+    address = "2001:0db8:0000:0000:0000:0000:0000:0001"
+    head.headers.extend(stamp(address, secure=True, host=head.host))
+    assert len(encode_head(head)) <= MAX_HEAD_BYTES
+    [refusal] = RequestReader().receive_data(raw.replace(b"X-00: ", b"X-00: y"))
+    assert isinstance(refusal, Malformed)
+    assert refusal.status == 431
+
+
 ENDLESS = {
     "line": (b"", b"x" * 1024),
     "target": (b"GET /", b"x" * 1024),
@@ -332,8 +353,6 @@ def test_endless_body_of_tiny_chunks_is_held_nowhere() -> None:
 
 
 def test_names_seen_are_remembered_within_bounds() -> None:
-    from underpass.http.names import kind_of
-
     for n in range(5000):
         kind_of(b"X-Random-%d" % n)
         kind_of(b"X-Long-" + b"y" * 1000 + b"%d" % n)
