@@ -249,6 +249,7 @@ def test_a_tunnel_is_never_well_while_its_link_is_lost_or_its_proof_old(
             proof = now
         elif step == "broken":
             known.probed(broken(layer, "x", now, now))
+            proof = now if layer is Layer.ORIGIN else proof  # it went all the way to there
         elif step == "refused":
             known.probed(Outcome(now, now, refused(now).layers))
         elif step == "lost":
