@@ -287,15 +287,17 @@ async def test_origin_that_refuses_is_away(make_gatehouse: Make):
 
 
 async def test_origin_that_closes_before_its_head_is_away_and_asked_once(make_gatehouse: Make):
+    asked: list[bytes] = []
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        asked.append(await reader.read(65536))
 
     async with raw_origin(handle) as origin:
         visitor = RecordingVisitor()
-        make_gatehouse(origin.text).open_http(visitor, request(), PEER)
+        make_gatehouse(origin.text).open_http(visitor, request(b"POST"), PEER)
         status, _ = await visitor.answer()
         assert (status, visitor.field(b"Underpass-Error")) == (503, b"origin-away")
-        assert origin.accepted == 1
+    assert [head[:5] for head in asked if not head.startswith(b"\x16")] == [b"POST "]
 
 
 async def test_origin_that_speaks_no_http_is_malformed(make_gatehouse: Make):

@@ -30,12 +30,12 @@ def question(foreign: str = "", *, nonce: bytes = NONCE, key: bytes = KEY):
     return request(target=b"/any/path", headers=[(b"Underpass-Proof", value)])
 
 
-async def prove(gatehouse: Gatehouse, foreign: str = "") -> ProofAnswer:
+async def prove(gatehouse: Gatehouse, foreign: str = "", *, nonce: bytes = NONCE) -> ProofAnswer:
     visitor = RecordingVisitor()
-    gatehouse.open_http(visitor, question(foreign), PEER)
+    gatehouse.open_http(visitor, question(foreign, nonce=nonce), PEER)
     status, body = await visitor.answer()
     assert status == 200
-    answer = check_answer(KEY, NONCE, "tools", "i1", visitor.field(ANSWER_HEADER), body)
+    answer = check_answer(KEY, nonce, "tools", "i1", visitor.field(ANSWER_HEADER), body)
     assert answer is not None
     return answer
 
@@ -46,19 +46,21 @@ async def test_proof_passes_gates_reaches_the_origin_and_is_not_forwarded(make_g
         gatehouse = make_gatehouse(
             origin.text, guard=BEARER, wall_clock=clock, on_exchange=records.append
         )
-        answer = await prove(gatehouse)
-        assert {name: layer.status for name, layer in answer.layers.items()} == {
-            "gatehouse": "passed",
-            "origin": "passed",
-        }
+        for nonce in (NONCE, b"m" * 16):
+            answer = await prove(gatehouse, nonce=nonce)
+            assert {name: layer.status for name, layer in answer.layers.items()} == {
+                "gatehouse": "passed",
+                "origin": "passed",
+            }
         numbers = gatehouse.statistics()
-        assert (numbers.proofs, numbers.http_exchanges, numbers.idle) == (1, 0, 1)
-        # The connection that the proof made serves the next visitor.
+        assert (numbers.proofs, numbers.http_exchanges, numbers.idle) == (2, 0, 1)
+        # The first proof saw that the origin wants no TLS; the connection that the second made
+        # serves the next visitor.
         visitor = RecordingVisitor()
         head = request(headers=[(b"Underpass-Token", b"up_right")])
         gatehouse.open_http(visitor, head, PEER)
         assert await visitor.answer() == (200, b"ok")
-        assert origin.accepted == 1
+        assert origin.accepted == 2
     assert len(records) == 1
 
 

@@ -17,6 +17,7 @@ from underpass.gatehouse.house import Dial, House
 from underpass.gatehouse.origin_connection import OriginConnection
 from underpass.gatehouse.own_answers import OwnAnswer, own_answer, render_own
 from underpass.gatehouse.ports import Peer, Visitor
+from underpass.gatehouse.tls_sniff import SPEAKS_TLS, TlsSniff
 from underpass.http.body import BodyFraming
 from underpass.http.errors import BodyLengthWrong, HeadInvalid
 from underpass.http.messages import (
@@ -215,6 +216,7 @@ class HttpExchange:
     def origin_refused(self, code: str) -> None:
         if not self._over:
             self._dial = None
+            self._house.origin_is_plain = False
             self._house.books.origin_failures += 1
             self._answer(own_answer(code))
 
@@ -256,10 +258,20 @@ class HttpExchange:
         if self._over:
             return
         self._house.books.origin_failures += 1
+        self._connection = None
         if self._head_sent:
             self._break("origin-broke")
-        else:
+        elif self._house.origin_is_plain:
             self._answer(own_answer("origin-away"))
+        else:
+            # It has never spoken HTTP to us: perhaps it wants TLS. The request is not sent again.
+            sniff = TlsSniff(self._house, self._sniffed)
+            self._dial = sniff
+            sniff.begin_hello()
+
+    def _sniffed(self, code: str) -> None:
+        self._dial = None
+        self._answer(own_answer(code or "origin-away"))
 
     def origin_drained(self, count: int) -> None:
         self._undrained -= count
@@ -329,6 +341,7 @@ class HttpExchange:
             self._head_sent = True
             self._noted = None
             self._status = head.status
+            self._house.origin_is_plain = True
             self._first_byte = self._house.loop.time()
             head = self._dressed(head)
             if end is not None and not end.trailers:
@@ -365,7 +378,7 @@ class HttpExchange:
         if self._head_sent or head is not None:
             self._break(event.code)
         elif received.startswith(_TLS_ALERT):
-            self._answer(own_answer("origin-speaks-tls"))
+            self._answer(own_answer(SPEAKS_TLS))
         else:
             self._answer(own_answer(event.code))
 

@@ -16,6 +16,7 @@ from underpass.gatehouse.origin_connection import OriginConnection
 from underpass.gatehouse.own_answers import ERROR_FIELD
 from underpass.gatehouse.proof import LayerAnswer
 from underpass.gatehouse.rewrite import origin_host
+from underpass.gatehouse.tls_sniff import TlsSniff
 from underpass.http.messages import Headers, RequestHead, ResponseHead, lookup
 from underpass.http.writer import request_bytes
 from underpass.model.origin import Kind
@@ -41,7 +42,12 @@ class OriginProbe:
         self._timer = house.loop.call_later(PROBE_SECONDS, self._expire)
         path = house.settings.health_path
         if path is None:
-            self._dial = house.pool.dial(self)
+            if house.origin_is_plain or house.settings.kind is Kind.TCP:
+                self._dial = house.pool.dial(self)
+            else:
+                sniff = TlsSniff(house, self._sniffed)
+                self._dial = sniff
+                sniff.begin()
             return
         head = RequestHead(
             b"GET", path.encode(), origin_host(house.settings.origin), [(b"Accept", b"*/*")]
@@ -67,6 +73,9 @@ class OriginProbe:
         self.cancel()
         if done is not None:
             done(LayerAnswer(status, code, detail, took))
+
+    def _sniffed(self, code: str) -> None:
+        self._answer("failed" if code else "passed", code)
 
     def _expire(self) -> None:
         self._answer("failed", "origin-away", "no answer in time")
@@ -94,6 +103,7 @@ class OriginProbe:
 
     def origin_refused(self, code: str) -> None:
         """It does not."""
+        self._house.origin_is_plain = False
         self._answer("failed", code)
 
     def origin_waits(self) -> None:
