@@ -77,3 +77,27 @@ class NoPublicPorts(Refused):
     hint_text = "use underpass reach, or start the relay with --tcp-ports FIRST-LAST"
 
     name: str
+
+
+@dataclass(eq=False)
+class CannotListen(Setup):
+    """An address on which the relay should listen cannot be had."""
+
+    code = "cannot-listen"
+    sentence = "cannot listen on {address}: {reason}"
+    hint_text = "choose another address, or stop what holds it"
+    exit_code = 9
+
+    address: str
+    reason: str
+
+
+@dataclass(eq=False)
+class RelayMisconfigured(Misuse):
+    """The relay's options do not fit together."""
+
+    code = "relay-misconfigured"
+    sentence = "cannot serve this relay: {reason}"
+    hint_text = "underpass relay serve --help"
+
+    reason: str

@@ -6,6 +6,7 @@ bucket of its own, and what did not fit is counted and said with the next one th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -69,5 +70,27 @@ class _Bucket:
 
 
 def relay_log(now: Callable[[], float]) -> RelayLog:
-    """The log of a relay; structlog's configuration decides where it goes."""
-    return RelayLog(structlog.get_logger("underpass.relay"), now)
+    """The log of a relay: JSON objects, over the ``logging`` logger ``underpass.relay``.
+
+    An embedded relay is therefore silent below a warning, unless its program wants to hear it.
+    """
+    logger = structlog.wrap_logger(
+        logging.getLogger("underpass.relay"),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    return RelayLog(logger, now)
+
+
+def log_to_stderr() -> None:
+    """Let the relay's log be seen: for a process that is nothing but a relay."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("underpass")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)

@@ -5,14 +5,19 @@ FULL in WAL mode fsyncs the log at every commit, so an epoch that was returned i
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from underpass.model.errors_run import ForeignOwner, LooseMode, NotAPlainFile
 from underpass.relay.protocol.records import Terms
+from underpass.relay.server.errors import RegistryUnavailable
 from underpass.relay.server.registry import (
     REMEMBERED_INSTANCES,
     KeyLimits,
@@ -177,22 +182,43 @@ class SqliteRegistry:
 def open_registry(path: Path) -> SqliteRegistry:
     """Open or create the file. Blocks for the time of one fsync: call it before serving.
 
-    The caller has made the directory private; raises ``RegistryTooNew`` or ``sqlite3.Error``.
+    Raises ``RegistryTooNew``, ``RegistryUnavailable``, and ``LooseMode``, ``ForeignOwner`` or
+    ``NotAPlainFile`` when the file is not ours alone.
     """
 
     def connect() -> sqlite3.Connection:
+        _make_private(path)
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection, str(path))
+        except sqlite3.Error as error:
+            connection.close()
+            raise RegistryUnavailable(str(error)) from None
         except BaseException:
             connection.close()
             raise
         return connection
 
     return SqliteRegistry(Writer(connect, "relay registry"))
+
+
+def _make_private(path: Path) -> None:
+    """The file, and what SQLite puts beside it with the same mode, is ours alone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotAPlainFile(str(path), "a symbolic link") from None
+        raise RegistryUnavailable(error.strerror or str(error)) from None
+    status = os.fstat(descriptor)
+    os.close(descriptor)
+    if status.st_uid != os.geteuid():
+        raise ForeignOwner(str(path), status.st_uid)
+    if status.st_mode & 0o077:
+        raise LooseMode(str(path), f"{stat.S_IMODE(status.st_mode):04o}", "0600")
 
 
 def _key_record(row: tuple[Any, ...]) -> KeyRecord:
