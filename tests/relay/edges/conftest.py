@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+import trustme
 import uvloop
 
 from underpass.http.messages import (
@@ -22,7 +25,9 @@ from underpass.http.messages import (
     encode_head,
     encode_trailers,
 )
+from underpass.relay.edges.certificates import Certificate, load_certificate
 from underpass.relay.edges.errors import ConnectorAway
+from underpass.relay.edges.front_door import FrontDoor
 from underpass.relay.edges.http_edge import HttpEdge
 from underpass.relay.edges.limits import EdgeLimits
 from underpass.relay.edges.ports import EdgeEvent
@@ -146,6 +151,20 @@ class FarStream:
         self.stream.send_data(data)
         if end:
             self.stream.send_end()
+
+    async def fill(self) -> int:
+        """Say so much that the visitor's socket is full; how much that was."""
+        sent = 0
+        while True:
+            sent += 65536
+            self.writable.clear()
+            if self.stream.send_data(b"x" * 65536):
+                continue
+            try:
+                async with asyncio.timeout(0.3):
+                    await self.writable.wait()
+            except TimeoutError:
+                return sent
 
     def trail(self, trailers: Headers) -> None:
         self.stream.send_trailers(encode_trailers(trailers))
@@ -354,11 +373,144 @@ class Street:
         self.callers.append(caller)
         return caller
 
+    def is_reading(self) -> bool:
+        """Whether the edge reads from every visitor."""
+        members = list(self.edge.sweeper)
+        return all(one.transport.is_reading() for one in members)
+
     def sweep_later(self, seconds: float) -> None:
         """Let the connections believe that ``seconds`` have gone by."""
         now = self.edge.loop.time()
         self.edge.sweeper.sweep(now)
         self.edge.sweeper.sweep(now + seconds)
+
+
+class Links:
+    """A ``LinkAcceptor`` that keeps what it was given and answers with the same bytes."""
+
+    def __init__(self) -> None:
+        self.accepted: asyncio.Queue[AcceptedLink] = asyncio.Queue()
+
+    def accept_link(self, transport: asyncio.Transport, data: bytes, certificate: bytes) -> None:
+        link = AcceptedLink(certificate)
+        transport.set_protocol(link)
+        link.connection_made(transport)
+        if data:
+            link.data_received(data)
+        self.accepted.put_nowait(link)
+
+    async def next(self) -> AcceptedLink:
+        async with asyncio.timeout(DEADLINE):
+            return await self.accepted.get()
+
+
+class AcceptedLink(asyncio.Protocol):
+    """What a connector would talk to: an echo."""
+
+    def __init__(self, certificate: bytes) -> None:
+        self.certificate = certificate
+        self.received = b""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.transport.write(data)
+
+
+@dataclass
+class House:
+    """A front door with one http tunnel (``demo.relay.test``) and its link acceptor."""
+
+    door: FrontDoor
+    names: Names
+    tunnel: Tunnel
+    links: Links
+    authority: trustme.CA
+    files: Path
+    callers: list[Caller] = field(default_factory=list)
+
+    def renew_certificate(self) -> Certificate:
+        """A new certificate in the same files."""
+        leaf = self.authority.issue_cert("relay.test", "*.relay.test", "127.0.0.1")
+        leaf.private_key_pem.write_to_path(self.files / "key.pem")
+        for index, pem in enumerate(leaf.cert_chain_pems):
+            pem.write_to_path(self.files / "chain.pem", append=index > 0)
+        return load_certificate(self.files / "chain.pem", self.files / "key.pem")
+
+    async def listen(self, *, tls: bool = False) -> int:
+        if tls:
+            self.door.certificate = self.renew_certificate()
+        return await self.door.open_public(bound())
+
+    def client_context(self, *protocols: str) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
+        return context
+
+    async def call(
+        self, port: int, *, name: str | None = None, alpn: tuple[str, ...] = ("http/1.1",)
+    ) -> Caller:
+        """Connect; with ``name`` over TLS."""
+        context = self.client_context(*alpn) if name is not None else None
+        async with asyncio.timeout(DEADLINE):
+            pair = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=context, server_hostname=name
+            )
+        self.callers.append(Caller(*pair))
+        return self.callers[-1]
+
+
+def bound() -> socket.socket:
+    """A socket bound to a free loopback port."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
+async def poll_until(condition: Callable[[], object]) -> None:
+    """Wait for what nobody announces."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110 - the edge has no event for it, on purpose
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    return poll_until
+
+
+@pytest.fixture
+def make_listener() -> Callable[[], socket.socket]:
+    return bound
+
+
+@pytest.fixture
+def make_tunnel() -> type[Tunnel]:
+    return Tunnel
+
+
+@pytest.fixture
+async def house(
+    tunnel: Tunnel, limits: EdgeLimits, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[House]:
+    """Indirect parameters are further arguments of the door."""
+    names = Names("relay.test", hosts={"demo.relay.test": tunnel})
+    links = Links()
+    options = getattr(request, "param", {})
+    loop = asyncio.get_running_loop()
+    door = FrontDoor(names, links, loop=loop, limits=limits, **options)
+    house = House(door, names, tunnel, links, trustme.CA(), tmp_path)
+    yield house
+    for caller in house.callers:
+        caller.writer.transport.abort()
+    door.close()
+    await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -224,16 +224,7 @@ async def test_a_slow_visitor_stops_the_stream_and_not_the_lane(street) -> None:
     await slow.get("/slow")
     far = await street.tunnel.accept()
     far.answer(200, None, end=False)
-    sent = 0
-    for _ in range(2000):
-        sent += 65536
-        if not far.stream.send_data(b"x" * 65536):
-            far.writable.clear()
-            try:
-                async with asyncio.timeout(0.2):
-                    await far.writable.wait()
-            except TimeoutError:
-                break
+    sent = await far.fill()
     assert sent < 64 * 1024 * 1024
     await quick.get("/quick")
     (await street.tunnel.accept()).answer(200, b"here")
