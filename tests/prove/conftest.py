@@ -83,11 +83,12 @@ class Tunnel:
         trust: Trust | None = None,
         seconds: float = 5.0,
         clock: Clock | None = None,
+        proxy: tuple[str, int] | None = None,
     ) -> HttpProbe:
         specs = [parse_gate(text) for text in self.gates]
         cidrs = self.cidrs or tuple(cidr for spec in specs for cidr in spec.cidrs)
         return HttpProbe(
-            Door(PublicAddress.parse(url or self.edge.url), trust or Trust()),
+            Door(PublicAddress.parse(url or self.edge.url), trust or Trust(), proxy),
             self.identity,
             clock or SystemClock(),
             stranger=foreign_address(cidrs) if cidrs else None,

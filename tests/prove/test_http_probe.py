@@ -266,6 +266,32 @@ async def test_an_endless_answer_to_a_stranger_is_not_read_to_its_end(
     assert fault(await tunnel.probe().closed()) == (Layer.GATE, findings.GATE_OPEN)
 
 
+async def test_a_relay_that_turns_the_prober_away_by_address_is_named(
+    open_tunnel: OpenTunnel,
+) -> None:
+    tunnel = await open_tunnel("ip:127.0.0.0/8")
+    tunnel.edge.says = "gate-refused"
+    assert fault(await tunnel.probe().live()) == (Layer.RELAY, findings.NOT_ADMITTED)
+
+
+async def test_a_lookup_that_takes_too_long_fails_the_name(open_tunnel: OpenTunnel) -> None:
+    tunnel = await open_tunnel("bearer")
+    outcome = await tunnel.probe(url="http://nowhere.invalid:80", seconds=0.0).live()
+    assert fault(outcome) == (Layer.NAME, findings.NAME_LOOKUP_FAILED)
+
+
+async def test_a_name_that_no_resolver_takes_is_not_found(open_tunnel: OpenTunnel) -> None:
+    tunnel = await open_tunnel("bearer")
+    outcome = await tunnel.probe(url=f"http://{'a' * 64}.example:80").live()
+    assert fault(outcome) == (Layer.NAME, findings.NAME_NOT_FOUND)
+
+
+async def test_an_address_that_cannot_be_dialled_fails_the_relay(open_tunnel: OpenTunnel) -> None:
+    tunnel = await open_tunnel("bearer")
+    outcome = await tunnel.probe(url="http://255.255.255.255:80").live()
+    assert fault(outcome) == (Layer.RELAY, findings.RELAY_UNREACHABLE)
+
+
 # TLS
 
 
@@ -349,10 +375,14 @@ async def test_a_pinned_certificate_passes_whoever_signed_it_and_no_other_does(
 
 
 async def test_a_door_that_speaks_no_tls_fails_tls(open_tunnel: OpenTunnel) -> None:
-    tunnel = await open_tunnel("bearer")
-    tunnel.edge.raw = b"HTTP/1.1 400 Bad Request\r\n\r\n"
-    outcome = await tunnel.probe(url=f"https://127.0.0.1:{tunnel.edge.port}", seconds=1.0).live()
-    assert outcome.failed in (Layer.TLS, Layer.RELAY)
+    async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    tunnel = await open_tunnel("bearer", handler=speak_plainly)
+    outcome = await tunnel.probe(url=f"https://127.0.0.1:{tunnel.origin.port}").live()
+    assert fault(outcome) == (Layer.TLS, findings.TLS_FAILED)
 
 
 async def test_a_door_that_accepts_and_then_says_nothing_fails_the_relay(
@@ -364,6 +394,43 @@ async def test_a_door_that_accepts_and_then_says_nothing_fails_the_relay(
     tunnel = await open_tunnel("bearer", handler=sleep)
     outcome = await tunnel.probe(url=f"https://127.0.0.1:{tunnel.origin.port}", seconds=0.3).live()
     assert fault(outcome) == (Layer.RELAY, findings.CONNECTION_TIMED_OUT)
+
+
+# Proxies
+
+
+async def serve_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An HTTP proxy that leads wherever it is asked to, except to port 1."""
+    line = (await reader.readuntil(b"\r\n\r\n")).split(b" ")
+    host, _, port = line[1].decode().rpartition(":")
+    if port == "1":
+        writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        await writer.drain()
+        return
+    onward, back = await asyncio.open_connection(host, int(port))
+    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(4096):
+            sink.write(data)
+        sink.transport.abort()
+
+    await asyncio.gather(pass_on(reader, back), pass_on(onward, writer))
+
+
+async def test_a_probe_comes_through_the_proxy_that_the_owner_must_use(
+    open_tunnel: OpenTunnel, authority: trustme.CA, tmp_path: Path
+) -> None:
+    tunnel = await open_tunnel("bearer", tls=served(authority.issue_cert("127.0.0.1")))
+    proxied = await open_tunnel(handler=serve_proxy)
+    proxy = ("127.0.0.1", proxied.origin.port)
+    trust = trusting(authority, tmp_path)
+    outcome = await tunnel.probe(trust=trust, proxy=proxy).live()
+    assert outcome.failed is None
+    assert statuses(outcome)[Layer.NAME] is SKIPPED
+    assert proxied.origin.connections == 1
+    refused = await tunnel.probe(url="https://127.0.0.1:1", trust=trust, proxy=proxy).live()
+    assert fault(refused) == (Layer.RELAY, findings.PROXY_REFUSED)
 
 
 def test_the_key_of_an_identity_is_never_shown() -> None:

@@ -84,7 +84,7 @@ async def watched(open_tunnel: Any) -> AsyncIterator[Watched]:
         live_interval=schedule.live_interval,
         closed_interval=schedule.closed_interval,
     )
-    probes = it.tunnel.probe(clock=clock, seconds=0.3)
+    probes = it.tunnel.probe(clock=clock, seconds=4.0)
     it.prover = Prover(probes, schedule, evidence, clock, on_verdict=it.judge)
     it.prover.start()
     await it.wait_well()

@@ -167,6 +167,14 @@ def test_an_engine_that_ended_says_why() -> None:
     assert fault.detail == "the connector's link has ended for good"
 
 
+def test_a_link_that_was_never_there_is_named() -> None:
+    known = evidence()
+    known.link_changed(LinkView(LinkPhase.DIALLING), 0.0)
+    fault = at(known, 0.0).fault
+    assert fault is not None
+    assert fault.code == findings.LINK_DIALLING
+
+
 def test_a_refusing_origin_flips_the_verdict_when_seen_and_a_met_one_flips_it_back() -> None:
     known = proved()
     known.origin_missed("origin-refused", "connection refused", 3.0)

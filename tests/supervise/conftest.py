@@ -114,7 +114,7 @@ class Kept:
             self.clock,
             stranger=None,
             gate_kinds=tuple(gate.kind for gate in self.spec.gates),
-            seconds=1.0,
+            seconds=4.0,
         )
 
     async def wait_event(self, event: str) -> dict[str, Any]:

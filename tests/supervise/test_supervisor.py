@@ -86,7 +86,7 @@ async def test_an_origin_that_refuses_is_named_when_time_runs_out(keep: Keep, or
     await origin.stop()
     kept = await keep()
     with pytest.raises(OriginRefused) as caught:
-        await kept.supervisor.open(0.3)
+        await kept.supervisor.open(1.0)
     assert caught.value.exit_code == 5
     assert await kept.rest() == ["opened", "failing", "closed"]
 
@@ -95,7 +95,7 @@ async def test_a_layer_that_stays_broken_is_named_when_time_runs_out(keep: Keep)
     kept = await keep()
     kept.engine.edge.says = "no-such-tunnel"
     with pytest.raises(ProofFailed) as caught:
-        await kept.supervisor.open(0.3)
+        await kept.supervisor.open(1.0)
     assert caught.value.layer == "relay"
     assert "tools" in caught.value.message
 
@@ -108,6 +108,25 @@ async def test_a_tunnel_closed_while_opening_says_so(keep: Keep) -> None:
     await kept.supervisor.close("asked to")
     with pytest.raises(ClosedWhileOpening, match="asked to"):
         await opening
+
+
+async def test_a_tunnel_closed_before_its_engine_has_opened_is_not_carried(keep: Keep) -> None:
+    kept = await keep()
+    may_go_on, opens = asyncio.Event(), kept.engine.open
+
+    async def open_slowly(*arguments: Any) -> Any:
+        await may_go_on.wait()
+        return await opens(*arguments)
+
+    kept.engine.open = open_slowly
+    opening = asyncio.create_task(kept.supervisor.open(5.0))
+    await asyncio.sleep(0)
+    await kept.supervisor.close("asked to")
+    may_go_on.set()
+    with pytest.raises(ClosedWhileOpening):
+        await opening
+    assert kept.engine.closed == 2
+    assert await kept.rest() == ["closed"]
 
 
 async def test_a_cancelled_opening_leaves_nothing(keep: Keep) -> None:

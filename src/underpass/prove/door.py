@@ -13,18 +13,22 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from underpass.model.verdict import Layer, LayerResult, LayerStatus
 from underpass.prove import findings
+from underpass.relay.connector.dial import connect_first
 
 CONNECT_SECONDS: Final = 4.0
-# 4 s for one address: a lost SYN is sent again after 1 and 3 s.
+# 4 s: a lost SYN is sent again after 1 and 3 s.
+
+MAX_PROXY_HEAD: Final = 16 * 1024
 
 MAX_ADDRESSES: Final = 4
-"""Addresses of one name that are tried, in the resolver's order."""
+"""Addresses of one name that are tried."""
 
 Layers = dict[Layer, LayerResult]
 Address = tuple[socket.AddressFamily, str]
@@ -37,7 +41,8 @@ class Trust:
     ca: Path | None = None
     """PEM file of the only authorities that may have signed it."""
     fingerprint: bytes | None = None
-    """SHA-256 of the only leaf certificate (DER) to accept; authority and dates do not matter."""
+    """SHA-256 of the only leaf certificate (DER) to accept. Without ``ca`` nothing else of it
+    matters, neither authority nor dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ class Door:
 
     address: PublicAddress
     trust: Trust = field(default_factory=Trust)
+    proxy: tuple[str, int] | None = None
+    """HTTP proxy that must be asked for connections to the outside; only for ``https``."""
     _context: ssl.SSLContext | None = None
 
     async def enter(self, addresses: list[Address], layers: Layers) -> Visit:
@@ -130,6 +137,8 @@ class Door:
     async def look_up(self, layers: Layers) -> list[Address]:
         """Where the public name leads. Raises ``DoorShut``; writes into ``layers``."""
         since, host = time.perf_counter(), self.address.host
+        if self.proxy is not None:
+            host = self.proxy[0]
         if host == "localhost" or host.endswith(".localhost"):
             # RFC 6761: always loopback. Debian's getaddrinfo does not know it.
             layers[Layer.NAME] = passed(since)
@@ -144,30 +153,54 @@ class Door:
             raise DoorShut(layers, Layer.NAME, code, host) from None
         except UnicodeError:
             raise DoorShut(layers, Layer.NAME, findings.NAME_NOT_FOUND, host) from None
-        layers[Layer.NAME] = passed(since)
-        addresses: list[Address] = [(family, str(where[0])) for family, *_, where in found]
-        return addresses[:MAX_ADDRESSES]
+        # Behind a proxy the name that was looked up is the proxy's; it looks up ours.
+        layers[Layer.NAME] = LayerResult(LayerStatus.SKIPPED) if self.proxy else passed(since)
+        six: list[Address] = [(family, str(at[0])) for family, *_, at in found if len(at) == 4]
+        four: list[Address] = [(family, str(at[0])) for family, *_, at in found if len(at) == 2]
+        # Families alternate, so that one that is broken costs a moment (RFC 8305, section 4).
+        pairs = zip_longest(six, four)
+        return [address for pair in pairs for address in pair if address][:MAX_ADDRESSES]
 
     async def _connect(self, addresses: list[Address], layers: Layers) -> socket.socket:
         """The relay answers for this step, although TLS is looked at before its answer."""
-        loop = asyncio.get_running_loop()
         since, port = time.perf_counter(), self.address.port
-        shut = (findings.RELAY_UNREACHABLE, "the name has no address")
-        for family, host in addresses:
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                connection.setblocking(False)
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    await loop.sock_connect(connection, (host, port))
-            except BaseException as error:
-                connection.close()
-                if not isinstance(error, OSError):
-                    raise
-                shut = _connect_fault(error, port)
-            else:
-                layers[Layer.RELAY] = passed(since)
-                return connection
-        raise DoorShut(layers, Layer.RELAY, *shut)
+        if self.proxy is not None:
+            port = self.proxy[1]
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                connection, _ = await connect_first(
+                    [(family, (host, port)) for family, host in addresses]
+                )
+        except OSError as error:
+            raise DoorShut(layers, Layer.RELAY, *_connect_fault(error, port)) from None
+        if self.proxy is not None:
+            await self._ask_proxy(connection, layers)
+        layers[Layer.RELAY] = passed(since)
+        return connection
+
+    async def _ask_proxy(self, connection: socket.socket, layers: Layers) -> None:
+        """CONNECT through an HTTP proxy (RFC 9110, section 9.3.6)."""
+        host, port = self.address.host, self.address.port
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        loop, head = asyncio.get_running_loop(), b""
+        try:
+            request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+            await loop.sock_sendall(connection, request.encode("ascii"))
+            while not head.endswith(b"\r\n\r\n") and len(head) < MAX_PROXY_HEAD:
+                # Byte by byte: what follows the head belongs to TLS.
+                byte = await loop.sock_recv(connection, 1)
+                if not byte:
+                    break
+                head += byte
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError):
+                raise
+        status = head.split(b" ", 2)[1:2]
+        if status != [b"200"]:
+            connection.close()
+            said = status[0].decode("ascii", "replace") if status else "nothing"
+            raise DoorShut(layers, Layer.RELAY, findings.PROXY_REFUSED, f"it said {said}")
 
     async def _shake_hands(self, connection: socket.socket, layers: Layers) -> Visit:
         if not self.address.secure:
@@ -207,9 +240,9 @@ class Door:
                 cafile=None if self.trust.ca is None else str(self.trust.ca)
             )
             context.set_alpn_protocols(["http/1.1"])
-            if self.trust.fingerprint is not None:
-                # The pin is stricter than any authority; it is checked after the handshake and
-                # before a byte of ours is sent.
+            if self.trust.fingerprint is not None and self.trust.ca is None:
+                # The pin names the one certificate, so no authority is asked. It is checked after
+                # the handshake and before a byte of ours is sent.
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
             self._context = context

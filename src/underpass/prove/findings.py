@@ -22,6 +22,8 @@ TLS_FAILED: Final = "tls-failed"
 CONNECTION_REFUSED: Final = "connection-refused"
 RELAY_UNREACHABLE: Final = "relay-unreachable"
 CONNECTION_TIMED_OUT: Final = "connection-timed-out"
+PROXY_REFUSED: Final = "proxy-refused"
+NOT_ADMITTED: Final = "prober-not-admitted"
 ANSWER_MALFORMED: Final = "answer-malformed"
 FOREIGN_ANSWER: Final = "foreign-answer"
 NO_ANSWER: Final = "no-answer"
@@ -56,6 +58,11 @@ FINDINGS: Final = MappingProxyType(
         CONNECTION_REFUSED: (Layer.RELAY, "the public door refuses connections"),
         RELAY_UNREACHABLE: (Layer.RELAY, "the public door cannot be reached"),
         CONNECTION_TIMED_OUT: (Layer.RELAY, "the public door did not take a connection in time"),
+        PROXY_REFUSED: (Layer.RELAY, "the proxy named by HTTPS_PROXY does not lead to the relay"),
+        NOT_ADMITTED: (
+            Layer.RELAY,
+            "the relay's address rule turns this machine away, so nothing can be proved from here",
+        ),
         ANSWER_MALFORMED: (Layer.RELAY, "the public door answered something that is not HTTP"),
         FOREIGN_ANSWER: (
             Layer.RELAY,
@@ -98,6 +105,9 @@ _BLAME: Final = MappingProxyType(
 
 GATE_PREFIX: Final = "gate-"
 """How the codes begin with which the gatehouse refuses a visitor."""
+
+EDGE_REFUSAL: Final = "gate-refused"
+"""The relay's own word when its coarse address rule refuses a visitor before the gatehouse."""
 
 
 def blame(code: str) -> Layer:

@@ -219,6 +219,8 @@ def _read_unvouched(answer: _Answer) -> Layers:
     code, status = answer.code, answer.head.status
     if not code:
         return {Layer.RELAY: failure(findings.FOREIGN_ANSWER, f"status {status}")}
+    if code == findings.EDGE_REFUSAL:
+        return {Layer.RELAY: failure(findings.NOT_ADMITTED)}
     if code.startswith(findings.GATE_PREFIX):
         return {Layer.GATEHOUSE: failure(findings.PROOF_NOT_TAKEN, code)}
     return {findings.blame(code): failure(code, f"status {status}")}

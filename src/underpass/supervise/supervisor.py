@@ -109,7 +109,12 @@ class Supervisor:
     async def _carry(self) -> None:
         self._house = self._parts.make_house(self._exchange_ended)
         self._engine.observe(self._link_changed)
-        opened = self._opened = await self._open_engine(self._house)
+        opened = await self._open_engine(self._house)
+        if self._machine.is_ending:
+            # It was closed while the engine was opening, which its closing may have missed.
+            await _attempt("the engine", self._engine.close())
+            raise self._why_ended()
+        self._opened = opened
         self._lease = LeaseClock(
             ends_at=opened.lease_end,
             idle_seconds=self._spec.lease.idle_seconds,
