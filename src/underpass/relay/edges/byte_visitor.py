@@ -134,7 +134,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
     def eof_received(self) -> bool:
         """The visitor sends no more. True: it may still be reading."""
         self.forward_end()
-        return not (self._over or self._far_ended or (self.arrival and self.arrival.secure))
+        return not (self._over or (self.arrival is not None and self.arrival.secure))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -186,6 +186,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
         elif not self._near_ended:
             self._near_ended = True
             self.stream.send_end()
+            self._close_if_done()
 
     def tick(self, now: float) -> None:
         """While nothing is read: ask whether the visitor is still there."""
@@ -298,7 +299,10 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
             return
         self._far_ended = True
         self.put_end()
-        if self._near_ended:
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._near_ended and self._far_ended and self.transport is not None:
             self._over = True
             self.transport.close()
 

@@ -45,6 +45,8 @@ class ProxyHeader:
 
 def parse_proxy_header(data: bytes) -> ProxyHeader | int:
     """Return the header, or how many bytes are needed in all before asking again."""
+    if not data:
+        return 1
     if data[: len(V2_SIGNATURE)] == V2_SIGNATURE[: len(data)]:
         return _parse_v2(data)
     if data[: len(V1_SIGNATURE)] == V1_SIGNATURE[: len(data)]:
