@@ -178,6 +178,8 @@ class Outbox:
                 ring.popleft()
                 stream.active = False
                 done.append(stream)
+            elif alone and ring is new:
+                old.append(new.popleft())  # it had its first quantum: whoever comes goes before
         return spent
 
 

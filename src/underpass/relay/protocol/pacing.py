@@ -73,6 +73,9 @@ class Pacing:
         newest = None
         while flights and flights[0][0] <= offset:
             newest = flights.popleft()
+        if newest is None and flights and offset > self._delivered:
+            # a part of a large flight: its whole would be measured with its own time on the path
+            self.round_trip(now - flights[0][1], now, idle=False)
         self._delivered = offset
         self._delivered_at = now
         if newest is None:
