@@ -128,22 +128,30 @@ class RawOrigin:
                 await self.changed.wait()
 
 
+async def settle() -> None:
+    """Let the loop carry out what is ready, and what that makes ready."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 @contextlib.asynccontextmanager
 async def raw_origin(handler: Handler, *, unix: Path | None = None) -> AsyncIterator[RawOrigin]:
     """Serve each connection with ``handler``; connections are closed when it returns."""
     origin = RawOrigin()
-    handlers: set[asyncio.Task[None] | None] = set()
+    handlers: set[asyncio.Task[object]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         origin.accepted += 1
         origin.changed.set()
-        handlers.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.add(task)
         try:
             await handler(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # cancelled when the test ends
         finally:
-            handlers.discard(asyncio.current_task())
+            handlers.discard(task)
             writer.close()
             origin.closed += 1
             origin.changed.set()
@@ -156,10 +164,12 @@ async def raw_origin(handler: Handler, *, unix: Path | None = None) -> AsyncIter
     try:
         yield origin
     finally:
+        await settle()  # what was accepted just now gets its handler
         server.close()
         for task in handlers:
-            if task is not None:
-                task.cancel()
+            task.cancel()
+        await asyncio.gather(*handlers)
+        await settle()
 
 
 def answering(*answers: bytes) -> Handler:
@@ -186,6 +196,7 @@ async def make_gatehouse() -> AsyncIterator[Callable[..., Gatehouse]]:
         guard: Guard | None = None,
         on_exchange: Callable[[ExchangeRecord], None] | None = None,
         wall_clock: Callable[[], float] | None = None,
+        permit: Callable[[str, int], bool] | None = None,
         **settings: object,
     ) -> Gatehouse:
         parsed = parse_origin(origin)
@@ -194,6 +205,7 @@ async def make_gatehouse() -> AsyncIterator[Callable[..., Gatehouse]]:
             GatehouseSettings(origin=parsed, **(given | settings)),  # type: ignore[arg-type]
             guard or Guard((), public=True),
             on_exchange=on_exchange,
+            permit=permit,
             **({"wall_clock": wall_clock} if wall_clock else {}),
         )
         made.append(gatehouse)

@@ -41,8 +41,8 @@ class Gatehouse:
     ``tls`` holds the certificate for ``--tls passthrough``; replace it by ``set_tls``.
 
     Visitors may be answered before the ``open_…`` call returns. ``on_exchange`` is told of every
-    exchange that ended, proofs excepted. ``permit`` is asked for each address before it is dialled
-    (an origin that is one of our own control ports must be refused after resolution).
+    exchange that ended, proofs excepted. ``permit`` is asked for each address and port before it is
+    dialled, for a Unix socket with its path and 0.
     """
 
     def __init__(

@@ -26,11 +26,20 @@ MAX_CONNECTIONS: Final = 4096
 # Far above what one key's streams need (1,000), far below the usual limit of descriptors (20,000).
 
 AWAY: Final = "origin-away"
+FORBIDDEN: Final = "own-control-port"
 OVER_LIMIT: Final = "over-limit"
 
 
+class _Forbidden(OSError):
+    """Every address of the origin is one that must not be dialled."""
+
+
 class OriginDialler:
-    """Makes connections to one origin. Every dial is a task that ``close`` ends."""
+    """Makes connections to one origin. Every dial is a task that ``close`` ends.
+
+    ``permit`` is asked for each address and port after resolution, for a Unix socket with its path
+    and 0: our own control ports are no origin, under whatever name (DNS may say anything).
+    """
 
     def __init__(
         self,
@@ -51,6 +60,7 @@ class OriginDialler:
         self._gone: asyncio.Future[None] | None = None
         self._hosts: tuple[str, ...] = _known_addresses(origin.host)
         self._fixed = bool(self._hosts)
+        self._ask = loop.getaddrinfo
         self._resolved_at = -NAME_SECONDS
 
     def dial(self, user: OriginUser) -> asyncio.Task[None]:
@@ -95,20 +105,24 @@ class OriginDialler:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connect(make_connection)
+        except _Forbidden:
+            user.origin_refused(FORBIDDEN)
         except (OSError, TimeoutError):
             user.origin_refused(AWAY)
 
     async def _connect(self, make_connection: Callable[[], OriginConnection]) -> None:
         loop, origin = self._loop, self._origin
         if origin.is_unix:
+            if not self._is_permitted(origin.socket, 0):
+                raise _Forbidden
             await loop.create_unix_connection(make_connection, origin.socket)
             return
         hosts = self._hosts
         if not self._fixed and loop.time() - self._resolved_at >= NAME_SECONDS:
             hosts = await self._resolve()
-        failure: OSError = ConnectionRefusedError("no address")
+        failure: OSError = _Forbidden()
         for host in hosts:
-            if self._permit is not None and not self._permit(host, origin.port):
+            if not self._is_permitted(host, origin.port):
                 continue
             try:
                 await loop.create_connection(make_connection, host, origin.port)
@@ -120,11 +134,12 @@ class OriginDialler:
             return
         raise failure
 
+    def _is_permitted(self, address: str, port: int) -> bool:
+        return self._permit is None or self._permit(address, port)
+
     async def _resolve(self) -> tuple[str, ...]:
         try:
-            found = await self._loop.getaddrinfo(
-                self._origin.host, self._origin.port, type=socket.SOCK_STREAM
-            )
+            found = await self._ask(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
         except OSError:
             if not self._hosts:
                 raise

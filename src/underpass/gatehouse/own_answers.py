@@ -23,6 +23,7 @@ _OWN: Final = {
     for row in (
         # A plain 502: trying again does not help until the owner writes another origin.
         Answer(502, "origin-speaks-tls", "the service behind the tunnel wants TLS, not plain HTTP"),
+        Answer(502, "own-control-port", "this tunnel may not lead to the tunnel's own controls"),
         Answer(403, "origin-field-refused", "pages of this web origin may not call this tunnel"),
         Answer(400, "target-outside-base", "the path may not hold dot segments here"),
         Answer(400, "head-invalid", "this is no valid HTTP request", closes=True),

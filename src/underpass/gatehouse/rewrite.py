@@ -35,6 +35,13 @@ def base_path(origin: Origin, kind: Kind) -> bytes:
     return b"" if kind is Kind.MCP else origin.path.encode("ascii")
 
 
+@lru_cache(maxsize=64)
+def _dropped(strip: tuple[bytes, ...]) -> tuple[frozenset[bytes], frozenset[int]]:
+    """The names that stay here, and their lengths: most names need not be looked at further."""
+    names = frozenset((*strip, PROOF_HEADER_LOWER))
+    return names, frozenset(map(len, names))
+
+
 def rewrite(
     head: RequestHead,
     *,
@@ -49,8 +56,7 @@ def rewrite(
 
     ``strip`` names fields in lower case; ``origin_field`` replaces the value of an Origin field.
     """
-    drop = (*strip, PROOF_HEADER_LOWER)
-    lengths = {len(name) for name in drop}
+    drop, lengths = _dropped(strip)
     headers: Headers = [
         field
         for field in strip_claims(head.headers)
