@@ -7,13 +7,15 @@ in our memory.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import cast
 
 
 class Side(asyncio.Protocol):
     """One end of a pair. Made by ``pair``; until both are connected, what arrives waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_local: bool = False) -> None:
         self.other: Side
         self.closed = asyncio.Event()
         """Set when this end is gone."""
@@ -21,12 +23,14 @@ class Side(asyncio.Protocol):
         self._early: list[bytes] = []
         self._has_ended = False
         self._is_full = False
+        self._is_broken = False
+        self._is_local = is_local
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if self.other.closed.is_set():
+        if self._is_broken or self.other.closed.is_set():
             # The one who wanted the connection has left while it was being made.
-            self._transport.abort()
+            self.abort()
         elif self.other._transport is None:
             # uvloop may deliver once more all the same; that much is kept.
             self._transport.pause_reading()
@@ -55,16 +59,25 @@ class Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed.set()
-        if (far := self.other._transport) is not None:
-            if exc is None:
-                far.close()
-            else:
-                far.abort()
+        if exc is not None:
+            self.other.abort()
+        elif self.other._transport is not None:
+            self.other._transport.close()
 
     def abort(self) -> None:
-        """Break the connection off: what looks complete must be complete."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Break the connection off so that what came cannot look complete. Idempotent.
+
+        Before the connection is there: it is broken off when it comes.
+        """
+        self._is_broken = True
+        if self._transport is None or self.closed.is_set():
+            return
+        if self._is_local:
+            # asyncio's abort alone ends with FIN, as a complete answer does; this makes it RST.
+            # Not at the far end, whose transport has a word of its own for it.
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
     def _take_up(self) -> None:
         # The other end is there now: pass on what came before it, then read.
@@ -99,7 +112,7 @@ class Side(asyncio.Protocol):
 
 
 def pair() -> tuple[Side, Side]:
-    """Two ends that pass on to one another."""
-    near, far = Side(), Side()
+    """The local end and the far one, which pass on to one another."""
+    near, far = Side(is_local=True), Side()
     near.other, far.other = far, near
     return near, far

@@ -25,9 +25,9 @@ SCHEMA = "underpass/v1/reach"
 
 async def reach(options: ReachOptions) -> int:
     """Listen until a signal; returns the exit code."""
+    sides: set[Side] = set()
+    tasks: set[asyncio.Task[None]] = set()
     async with Stop() as stop, asyncio.TaskGroup() as group:
-        sides: set[Side] = set()
-        tasks: set[asyncio.Task[None]] = set()
 
         def accept() -> Side:
             near, far = pair()
@@ -39,20 +39,25 @@ async def reach(options: ReachOptions) -> int:
             return near
 
         server = await _listen(options.listen, accept)
-        address = format_address(server.sockets[0].getsockname()[:2])
-        if options.json:
-            json_line({"schema": SCHEMA, "event": "ready", "name": options.name, "listen": address})
-        else:
-            result(address)
-            prose(f"{options.name} is at {address}; Ctrl-C ends it")
-        await stop.asked.wait()
-        server.close()
-        for side in sides:
-            side.abort()
-        for task in tasks:
-            task.cancel()
+        try:
+            _tell_ready(format_address(server.sockets[0].getsockname()[:2]), options)
+            await stop.asked.wait()
+        finally:
+            server.close()
+            for side in sides:
+                side.abort()
+            for task in tasks:
+                task.cancel()
         await server.wait_closed()
     return stop.exit_code
+
+
+def _tell_ready(address: str, options: ReachOptions) -> None:
+    if options.json:
+        json_line({"schema": SCHEMA, "event": "ready", "name": options.name, "listen": address})
+    else:
+        result(address)
+        prose(f"{options.name} is at {address}; Ctrl-C ends it")
 
 
 async def _listen(address: tuple[str, int], accept: Callable[[], Side]) -> asyncio.Server:
