@@ -486,6 +486,55 @@ async def test_hundred_exchanges_at_once_get_their_own_answers(make_gatehouse: M
             assert await visitor.answer() == (200, b"/%d" % number)
 
 
+async def test_answer_given_before_the_upload_is_read_reaches_the_visitor(make_gatehouse: Make):
+    async def impatient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno!")
+        await writer.drain()  # and then it closes on unread bytes: a reset follows the answer
+
+    async with raw_origin(impatient) as origin:
+        gatehouse = make_gatehouse(origin.text)
+        for _ in range(10):
+            visitor = RecordingVisitor()
+            exchange = gatehouse.open_http(visitor, request(b"PUT", body=1 << 30), PEER)
+            sent = 0
+            while not visitor.ended and not visitor.aborted:
+                exchange.data_received(bytes(65536))
+                sent += 65536
+                await visitor.until(
+                    lambda visitor, sent=sent: visitor.ended or visitor.drained_bytes == sent
+                )
+            assert (visitor.head.status, bytes(visitor.body)) == (413, b"no!")
+            assert visitor.stopped == "answer-complete"
+
+
+async def test_answer_may_come_byte_by_byte(make_gatehouse: Make):
+    answer = (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n"
+    )
+
+    async def slice_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for index in range(len(answer)):
+            writer.write(answer[index : index + 1])
+            await asyncio.sleep(0)
+        await reader.read()
+
+    async with raw_origin(slice_up) as origin:
+        for room in (1 << 30, 1):
+            visitor = RecordingVisitor(room=room)
+            exchange = make_gatehouse(origin.text).open_http(visitor, request(), PEER)
+            while not visitor.ended:
+                await visitor.until(lambda visitor: visitor.room <= 0 or visitor.ended)
+                visitor.room = room
+                exchange.resume_writing()
+            assert [head.status for head in visitor.informational] == [103]
+            assert bytes(visitor.body) == b"abcde"
+            assert visitor.trailers == [(b"X-Sum", b"5")]
+
+
 @pytest.fixture
 def http_server() -> Iterator[int]:
     """Python's own http.server: HTTP/1.0, every answer ends with its connection."""
