@@ -138,7 +138,8 @@ class LaneRunner:
             self._dispatch()
             self.close(error.code)
             return
-        self._dispatch()
+        if lane.has_events:
+            self._dispatch()
         if frames:
             for kind, payload in frames:
                 link.link_frame_received(kind, payload)
@@ -156,7 +157,8 @@ class LaneRunner:
         buffers = self.lane.data_to_send(self._loop.time())
         if buffers:
             link.write(buffers)
-        self._dispatch()
+        if self.lane.has_events:
+            self._dispatch()
 
     def _wake(self) -> None:
         if not self._scheduled and self.link is not None:
@@ -180,6 +182,9 @@ class LaneRunner:
         while undelivered:
             event = undelivered.popleft()
             kind = event.__class__
+            if kind is DataReceived and event.stream.owner is not None:  # type: ignore[union-attr]
+                event.stream.owner.data_received(event.data)  # type: ignore[union-attr]
+                continue
             if kind is LeaseSaid:
                 if self._on_lease is not None:
                     self._on_lease(event.end)  # type: ignore[union-attr]

@@ -58,6 +58,8 @@ QUANTUM: Final = 16 * 1024
 """A DATA frame's limit while another stream waits, and the deficit's quantum (WIRE.md)."""
 ALONE: Final = 256 * 1024
 """A DATA frame's limit when its stream is alone."""
+JOIN_LIMIT: Final = 4 * 1024
+"""A payload up to this size is copied behind its header: cheaper than one more buffer to write."""
 FULL_LIMIT: Final = QUANTUM
 """Largest FULL payload: one quantum, so that it never holds others back longer than DATA would."""
 BLOCK_LIMIT: Final = 64 * 1024

@@ -101,6 +101,9 @@ class Lane:
         self._control: deque[bytes] = deque()
         self._urgent: deque[Stream] = deque()
         self._links_due: list[bytes] = []
+        self._ready: list[Buffer] = []
+        """Frames already in the sequence that the link was not yet given."""
+        self._ready_from = 0
         self._last_id = 0
         self._peer_first_credit = 0
         self._announced_credit = FIRST_CREDIT
@@ -154,6 +157,7 @@ class Lane:
         self.last_received = now
         self._parser.link_lost()
         self._links_due.clear()
+        self._ready = []
         before = box.logged
         box.attach(peer_received, now)
         self._count(box.logged - before)
@@ -173,6 +177,7 @@ class Lane:
             self._parser.link_lost()
             self._outbox.detach()
             self._links_due.clear()
+            self._ready = []
 
     def close(self, code: str) -> None:
         """Give the lane up: every stream is lost, with ``code``. Idempotent."""
@@ -288,8 +293,22 @@ class Lane:
         self.now = now
         self.last_received = now
         links: list[tuple[int, bytes]] = []
+        streams, events = self.streams, self._events
         for item in self._parser.receive_data(data):
             kind = item[0]
+            if kind == frames.DATA:  # without END: the common case, here without a call
+                stream = streams.get(item[1])
+                size = len(item[2])
+                if (
+                    stream is not None
+                    and size <= stream.outstanding
+                    and not (stream.receive_done or stream.discarding)
+                ):
+                    stream.outstanding -= size
+                    stream.undrained += size
+                    if size:
+                        events.append(DataReceived(stream, item[2]))
+                    continue
             if kind & frames.LINK:
                 if kind == frames.ACK:
                     self._ack_received(item[2])
@@ -305,6 +324,11 @@ class Lane:
             self._ack_due = now + ACK_WITHIN
         return links
 
+    @property
+    def has_events(self) -> bool:
+        """Whether ``events`` would return any."""
+        return bool(self._events)
+
     def events(self) -> list[LaneEvent]:
         """What happened since the last call, in order."""
         events, self._events = self._events, []
@@ -315,10 +339,11 @@ class Lane:
         self.now = now
         if not self.attached:
             return []
-        out: list[Buffer] = []
         box = self._outbox
         assert box.pacing is not None
-        start = box.handed
+        out = self._ready
+        start = self._ready_from if out else box.handed
+        self._ready = []
         idle = start == box.acked
         box.finish_frame(out)
         if self._links_due:
@@ -333,9 +358,10 @@ class Lane:
             out.append(frames.ack_frame(received))
         if box.resending:
             box.repeat(out)
-        if not box.resending:
+        if not box.resending and (box.waiting or self._control or self._urgent):
             self._send_new(box, out)
         if box.handed != start:
+            box.pacing.limited = box.waiting or box.resending
             box.pacing.sent(box.handed, now, idle=idle)
         return out
 
@@ -350,6 +376,32 @@ class Lane:
             self.wake()
 
     # -- for streams --------------------------------------------------------------------------
+
+    def send_at_once(self, stream: Stream, kind: int, payload: Buffer) -> bool:
+        """Put a frame of at most a quantum into the sequence now, if nothing waits that should go
+        first.
+
+        The short way of ``queue_grew``, turn and cut, for a lane that is not busy: the frame
+        leaves with the next ``data_to_send``. False: it must take the long way.
+        """
+        box = self._outbox
+        size = len(payload)
+        if not self.attached or self._control or self._urgent or not box.clear_for(size):
+            return False
+        head = frames.header(kind, stream.id, size)
+        buffers = [head + payload] if size <= frames.JOIN_LIMIT else [head, payload]
+        if not self._ready:
+            self._ready_from = box.handed
+        box.append(buffers, size + frames.HEADER_SIZE)
+        self._ready += buffers
+        self._count(size + frames.HEADER_SIZE)
+        self.wake()
+        return True
+
+    def finished(self, stream: Stream) -> None:
+        """A stream put the last frame of its direction into the sequence."""
+        if stream.closed:
+            self._forget(stream)
 
     def queue_grew(self, stream: Stream, size: int) -> None:
         """A stream queued ``size`` payload bytes."""
@@ -389,17 +441,14 @@ class Lane:
             self._log(box, data, out)
             room -= len(data)
         if not box.waiting or control:
-            box.pacing.limited = False  # type: ignore[union-attr]
             return
         room = box.room
         before = box.logged
         done: list[Stream] = []
         spent = box.take_turns(room, out, done)
         self._count(box.logged - before - spent)
-        box.pacing.limited = box.waiting  # type: ignore[union-attr]
         for stream in done:
-            if stream.closed:
-                self._forget(stream)
+            self.finished(stream)
         if self.waiting:
             self._resume_waiting()
 

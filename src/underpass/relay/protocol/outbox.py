@@ -99,6 +99,16 @@ class Outbox:
         """Bytes that may be handed to the link now."""
         return 0 if self.pacing is None else self.pacing.window - (self.handed - self.acked)
 
+    def clear_for(self, size: int) -> bool:
+        """Whether a frame of ``size`` bytes may be put into the sequence outside of any turn:
+        nobody waits, nothing has to be repeated, and there is room in flight."""
+        pacing = self.pacing
+        return (
+            pacing is not None
+            and not (self._new or self._old or self._resend)
+            and self.handed - self.acked + size <= pacing.window
+        )
+
     @property
     def resending(self) -> bool:
         """Whether a part of the log has still to be repeated on this link."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from underpass.relay.protocol.budget import SMALL_CREDIT, WINDOW_LIMIT
+from underpass.relay.protocol.budget import LANE_RESERVE, SMALL_CREDIT, WINDOW_LIMIT
 from underpass.relay.protocol.frames import (
     ABORT,
     BLOCK_LIMIT,
@@ -23,6 +23,7 @@ from underpass.relay.protocol.frames import (
     FULL_LIMIT,
     HEAD,
     MORE,
+    QUANTUM,
     STOP,
     TRAILERS,
     U32,
@@ -138,6 +139,12 @@ class Stream:
         size = len(head) + len(body)
         if end and size <= FULL_LIMIT:
             self.send_ended = True
+            if size <= self.credit and not self._queue:
+                whole = b"".join((U32.pack(len(head)), head, body))
+                if self.lane.send_at_once(self, FULL, whole):
+                    self.credit -= size
+                    self._sent_last()
+                    return
             self._put(FULL, head, body, size)
             return
         self._put(HEAD, head, b"", len(head))
@@ -155,8 +162,16 @@ class Stream:
         """Queue body bytes; they must not change afterwards. False: pause until ``Writable``."""
         if self.send_ended:
             return True
-        if data:
-            self._put(DATA, data, b"", len(data))
+        size = len(data)
+        if (
+            0 < size <= QUANTUM
+            and size <= self.credit
+            and not self._queue
+            and self.lane.send_at_once(self, DATA, data)
+        ):
+            self.credit -= size
+        elif size:
+            self._put(DATA, data, b"", size)
         if self.room > 0:
             return True
         if not self.paused:
@@ -173,7 +188,10 @@ class Stream:
         """Our direction is complete."""
         if not self.send_ended:
             self.send_ended = True
-            self._put(FIN, b"", b"", 0)
+            if not self._queue and self.lane.send_at_once(self, FIN, b""):
+                self._sent_last()
+            else:
+                self._put(FIN, b"", b"", 0)
 
     def abort(self, code: str) -> bool:
         """Break our direction off: what is queued is dropped, the peer is told. Idempotent;
@@ -208,12 +226,22 @@ class Stream:
     @property
     def room(self) -> int:
         """Bytes the owner may send now: read its socket no further than this."""
-        return max(0, min(self.credit - self.queued, self.lane.free, LARGEST_ROOM))
+        room = self.credit - self.queued
+        lane = self.lane
+        if room > LARGEST_ROOM:
+            room = LARGEST_ROOM
+        if lane.buffered + room > LANE_RESERVE:  # else the lane's reserve has it in any case
+            room = min(room, lane.free)
+        return room if room > 0 else 0
 
     @property
     def closed(self) -> bool:
         """Both directions are over, and nothing waits to be said."""
         return self.send_done and self.receive_done and not self.urgent
+
+    def _sent_last(self) -> None:
+        self.send_done = True
+        self.lane.finished(self)
 
     # -- sending, for the lane ----------------------------------------------------------------
 
