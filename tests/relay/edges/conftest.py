@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import trustme
-import uvloop
 
 from underpass.http.messages import (
     UNKNOWN_LENGTH,
@@ -38,12 +37,6 @@ from underpass.relay.protocol.lane import Lane
 from underpass.relay.protocol.stream import Stream
 
 DEADLINE = 2.0
-
-
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 class FarStream:

@@ -9,6 +9,7 @@ import ssl
 
 import pytest
 
+from underpass.relay.edges.addresses import SourceCap
 from underpass.relay.edges.certificates import CertificateUnusable, load_certificate
 from underpass.relay.edges.limits import EdgeLimits
 from underpass.relay.protocol.reach import ReachAnswer, ReachChannel, ReachHello, greeting
@@ -189,7 +190,8 @@ async def test_a_plain_link_from_elsewhere_is_refused(house) -> None:
 
 
 async def test_a_source_may_hold_only_so_many_connections(house) -> None:
-    house.door.sources._limit = 2
+    capped = SourceCap(2)
+    house.door.sources = house.door.http.sources = capped
     port = await house.listen()
     first, second, third = [await house.call(port) for _ in range(3)]
     assert await third.closed()
@@ -200,6 +202,11 @@ async def test_a_source_may_hold_only_so_many_connections(house) -> None:
     (await house.tunnel.accept()).answer(200, b"in")
     assert (await fourth.answer())[2] == b"in"
     second.close()
+
+
+async def test_loopback_is_not_capped(house) -> None:
+    assert all(house.door.sources.take("127.0.0.1") for _ in range(2000))
+    assert not all(house.door.sources.take("203.0.113.1") for _ in range(2000))
 
 
 PROXIED = [{"proxy_from": ("127.0.0.0/8",)}]

@@ -33,6 +33,9 @@ from underpass.relay.edges.sockets import prepare_listener
 from underpass.relay.edges.sweeper import Sweeper
 from underpass.relay.protocol.frames import ALPN_LINK, ALPN_REACH
 
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+"""Not capped: a front proxy on this machine brings everybody, and whoever else is here could do
+worse than connect."""
 _LINK = ALPN_LINK.encode()
 _REACH = ALPN_REACH.encode()
 
@@ -58,7 +61,9 @@ class FrontDoor:
         port 80 redirects to."""
         parse_networks(proxy_from)
         self.limits = limits or EdgeLimits()
-        self.sources = SourceCap(self.limits.connections_per_source, exempt=proxy_from)
+        self.sources = SourceCap(
+            self.limits.connections_per_source, exempt=(*_LOOPBACK, *proxy_from)
+        )
         self.sweeper = Sweeper(loop, self.limits.sweep_seconds)
         self.certificate = certificate
         """Set anew to reload: connections that are up keep the old one."""
