@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.gatehouse.conftest import RecordingVisitor, answering, raw_origin, request
+from tests.gatehouse.conftest import RecordingVisitor, answering, raw_origin, request, settle
 
 from underpass.gatehouse.books import ExchangeRecord
 from underpass.gatehouse.gatehouse import Gatehouse
@@ -266,6 +266,9 @@ async def test_answer_cut_short_is_broken_off(make_gatehouse: Make):
             b"four",
             False,
         )
+        await origin.until(lambda origin: origin.closed)
+        await settle()
+        assert gatehouse.statistics().connections == 0
     assert [(record.status, record.code, record.completed) for record in records] == [
         (200, "origin-broke", None)
     ]
@@ -294,9 +297,12 @@ async def test_origin_that_closes_before_its_head_is_away_and_asked_once(make_ga
 
     async with raw_origin(handle) as origin:
         visitor = RecordingVisitor()
-        make_gatehouse(origin.text).open_http(visitor, request(b"POST"), PEER)
+        gatehouse = make_gatehouse(origin.text)
+        gatehouse.open_http(visitor, request(b"POST"), PEER)
         status, _ = await visitor.answer()
         assert (status, visitor.field(b"Underpass-Error")) == (503, b"origin-away")
+        await settle()
+        assert gatehouse.statistics().connections == 0
     assert [head[:5] for head in asked if not head.startswith(b"\x16")] == [b"POST "]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.gatehouse.conftest import answering, raw_origin
 
-from underpass.gatehouse import reader_answer
+from underpass.gatehouse import reader, reader_answer
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.ports import Peer
 from underpass.gatehouse.reader import DoorSettings
@@ -450,3 +450,67 @@ async def test_door_believes_no_address_unless_told(make_gatehouse: Make):
             client = await connect()
             client.send(GET)
             await client.expect(b"HTTP/1.1 200")
+
+
+# Visitors that take their time (faults.md T15).
+
+
+async def test_head_that_drips_is_late_however_often_it_drips(
+    make_gatehouse: Make, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reader, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(reader, "TICK_SECONDS", 0.05)
+    async with raw_origin(answering()) as origin, door_to(make_gatehouse(origin.text)) as connect:
+        client = await connect()
+        client.send(b"GET / HTTP/1.1\r\n")
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while not client.reader.at_eof() and loop.time() - started < DEADLINE:
+            client.send(b"A: b\r\n")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    answer = await client.reader.read(65536)
+                    break
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert origin.accepted == 0
+
+
+async def test_silent_connection_is_closed(make_gatehouse: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reader, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(reader, "IDLE_SECONDS", 0.1)
+    async with raw_origin(answering(OK)) as origin, door_to(make_gatehouse(origin.text)) as connect:
+        silent = await connect()
+        assert await silent.rest() == b""
+        client = await connect()
+        client.send(GET)
+        assert (await client.rest()).endswith(b"ok")
+
+
+async def test_body_that_stalls_is_broken_off(
+    make_gatehouse: Make, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reader, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(reader, "STALL_SECONDS", 0.1)
+    async with raw_origin(answering()) as origin, door_to(make_gatehouse(origin.text)) as connect:
+        client = await connect()
+        client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+        with contextlib.suppress(ConnectionError):
+            assert await client.rest() == b""
+        await origin.until(lambda origin: origin.closed)
+
+
+async def test_slow_answer_is_nobodys_fault(make_gatehouse: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reader, "HEAD_SECONDS", 0.02)
+    monkeypatch.setattr(reader, "STALL_SECONDS", 0.02)
+    monkeypatch.setattr(reader, "IDLE_SECONDS", 0.02)
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.3)  # the wait itself is what is tested
+        writer.write(OK)
+        await reader.read()
+
+    async with raw_origin(slow) as origin, door_to(make_gatehouse(origin.text)) as connect:
+        client = await connect()
+        client.send(GET)
+        assert (await client.rest()).endswith(b"ok")

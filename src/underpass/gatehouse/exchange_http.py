@@ -258,7 +258,9 @@ class HttpExchange:
         if self._over:
             return
         self._house.books.origin_failures += 1
-        self._connection = None
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
         if self._head_sent:
             self._break("origin-broke")
         elif self._house.origin_is_plain:
