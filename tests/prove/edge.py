@@ -93,7 +93,7 @@ class Server:
     """A TCP server on loopback that can be stopped and come back on the same port."""
 
     def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
-        self._handler = handler
+        self.handler = handler
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -122,7 +122,7 @@ class Server:
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
         with contextlib.suppress(asyncio.CancelledError, OSError):
-            await self._handler(reader, writer)
+            await self.handler(reader, writer)
         writer.transport.abort()
 
 

@@ -29,3 +29,13 @@ def test_what_is_not_known_to_come_from_inside_is_blamed_on_the_relay() -> None:
 
 def test_a_foreign_code_has_no_explanation_of_ours() -> None:
     assert findings.explain("something-new") == ""
+
+
+def test_the_table_has_a_row_for_every_finding_from_the_outside_to_the_inside() -> None:
+    head, rule, *rows = findings.findings_table().splitlines()
+    assert head == "| layer | code | what it means |"
+    assert rule == "|---|---|---|"
+    assert len(rows) == len(findings.FINDINGS)
+    assert rows[0] == "| name | `name-lookup-failed` | the public name could not be looked up |"
+    layers = [row.split(" ")[1] for row in rows]
+    assert layers == sorted(layers, key=[str(layer) for layer in Layer].index)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from typing import Any
 
 import pytest
+import trustme
 
 from underpass.drivers.base import LinkPhase, LinkView
 from underpass.model.errors_relay import (
@@ -15,12 +17,14 @@ from underpass.model.errors_relay import (
     RelayUnreachable,
     Superseded,
 )
-from underpass.model.errors_run import NoSuchTunnel, OriginRefused, ProofFailed
+from underpass.model.errors_run import NoSuchTunnel, OriginRefused, OriginSpeaksTls, ProofFailed
 from underpass.model.lifecycle import TunnelState
 from underpass.model.verdict import Layer
 from underpass.prove.clock import SystemClock
 from underpass.prove.schedule import LIVE_INTERVAL, MIN_GAP, RETRIES
 from underpass.supervise.errors import ClosedWhileOpening, CommandNotFound, OriginEnded
+
+edge = sys.modules["underpass_tests_edge"]
 
 LOST = LinkView(LinkPhase.LOST, "link-lost")
 ATTACHED = LinkView(LinkPhase.ATTACHED)
@@ -89,6 +93,20 @@ async def test_an_origin_that_refuses_is_named_when_time_runs_out(keep: Keep, or
         await kept.supervisor.open(1.0)
     assert caught.value.exit_code == 5
     assert await kept.rest() == ["opened", "failing", "closed"]
+
+
+async def test_an_origin_that_wants_tls_is_named_without_waiting(keep: Keep, origin: Any) -> None:
+    await origin.stop()
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    server = edge.Server(origin.handler, tls=context)
+    server.port = origin.port
+    await server.start()
+    kept = await keep()
+    with pytest.raises(OriginSpeaksTls):
+        await kept.supervisor.open(30.0)
+    await server.stop()
 
 
 async def test_a_layer_that_stays_broken_is_named_when_time_runs_out(keep: Keep) -> None:

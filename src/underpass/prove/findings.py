@@ -129,3 +129,11 @@ def is_known(code: str) -> bool:
 def explain(code: str) -> str:
     """The sentence for a finding; empty for a code that is not ours to explain."""
     return FINDINGS[code][1] if code in FINDINGS else ""
+
+
+def findings_table() -> str:
+    """Every finding as a row of Markdown, by layer from the outside to the inside."""
+    order = list(Layer)
+    rows = sorted(FINDINGS.items(), key=lambda row: (order.index(row[1][0]), row[0]))
+    lines = [f"| {layer} | `{code}` | {words} |\n" for code, (layer, words) in rows]
+    return "| layer | code | what it means |\n|---|---|---|\n" + "".join(lines)
