@@ -251,6 +251,36 @@ async def test_what_is_ambiguous_is_refused_and_never_reaches_a_tunnel(
     assert street.tunnel.untouched
 
 
+@pytest.mark.parametrize(("size", "status"), [(60_000, 200), (65_500, 431)])
+async def test_the_largest_heads_pass_or_are_refused_and_never_hurt_the_lane(
+    street, size: int, status: int
+) -> None:
+    start = b"GET /large HTTP/1.1\r\nHost: demo.test\r\n"
+    fields = b"".join(b"X-%02d: %s\r\n" % (n, b"v" * 600) for n in range(95))
+    rest = size - len(start) - len(fields) - len(b"X-Last: \r\n\r\n")
+    caller, other = await street.call(), await street.call()
+    caller.say(start + fields + b"X-Last: %s\r\n\r\n" % (b"v" * rest))
+    if status == 200:
+        far = await street.tunnel.accept()
+        assert len((await far.head()).headers) >= 96
+        far.answer(200, b"")
+    assert (await caller.answer())[0] == status
+    await other.get("/other")
+    (await street.tunnel.accept()).answer(200, b"still here")
+    assert (await other.answer())[2] == b"still here"
+
+
+async def test_trailers_too_large_for_a_lane_are_refused(street) -> None:
+    caller = await street.call()
+    trailers = b"".join(b"T%d: %s\r\n" % (n, b"v" * 647) for n in range(99))
+    caller.say(
+        b"POST / HTTP/1.1\r\nHost: demo.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        + trailers
+        + b"X: %s\r\n\r\n" % (b"v" * (65_530 - len(trailers) - 7))
+    )
+    assert (await caller.head())[0] == 431
+
+
 async def test_a_body_that_breaks_is_missed_by_the_tunnel_and_refused(street) -> None:
     caller = await street.call()
     caller.say(b"POST / HTTP/1.1\r\nHost: demo.test\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -36,6 +36,7 @@ from underpass.relay.edges.errors import ConnectorAway
 from underpass.relay.edges.own_answers import answer_bytes
 from underpass.relay.edges.ports import EdgeEvent, Exposure, Lane, Stream
 from underpass.relay.protocol.errors import LaneAway
+from underpass.relay.protocol.frames import BLOCK_LIMIT
 
 if TYPE_CHECKING:
     from underpass.relay.edges.visitor import VisitorConnection
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 _EARLY_BODY: Final = 16 * 1024
 """Body that is taken while no stream is there yet: many clients send head and body apart, and the
 JSON-RPC id for our own answer stands in the body."""
+
+
+_TRAILERS_TOO_LARGE: Final = Malformed(431, "head-too-large", "no lane would carry the trailers")
 
 
 class Exchange:
@@ -88,7 +92,7 @@ class Exchange:
         # the request
         self._parts: list[bytes] = []
         self._received = 0
-        self._trailers: Headers = []
+        self._trailers = b""
         self._request_sent = False
         """The end of the request is with the stream."""
         self._pressed = False
@@ -149,13 +153,20 @@ class Exchange:
             if kind is bytes:
                 self._body_received(event)  # type: ignore[arg-type]
             elif kind is EndOfMessage:
-                self.request_done = True
-                self._trailers = event.trailers  # type: ignore[union-attr]
-                if self._stream is not None and not self._unwanted:
-                    self._send_end()
+                self._request_ended(event.trailers)  # type: ignore[union-attr]
             elif kind is Malformed:
                 self._malformed(event)  # type: ignore[arg-type]
                 return
+
+    def _request_ended(self, trailers: Headers) -> None:
+        self.request_done = True
+        if trailers:
+            self._trailers = encode_trailers(trailers)
+            if len(self._trailers) > BLOCK_LIMIT:
+                self._malformed(_TRAILERS_TOO_LARGE)
+                return
+        if self._stream is not None and not self._unwanted:
+            self._send_end()
 
     def _body_received(self, part: bytes) -> None:
         self._received += len(part)
@@ -174,7 +185,7 @@ class Exchange:
             return  # after an upgrade, only the answer says whether the request ends here
         self._request_sent = True
         if self._trailers:
-            stream.send_trailers(encode_trailers(self._trailers))
+            stream.send_trailers(self._trailers)
         stream.send_end()
 
     @property
@@ -236,6 +247,12 @@ class Exchange:
             head.http10,
             head.te_trailers,
         )
+        encoded = encode_head(outgoing)
+        if len(encoded) > BLOCK_LIMIT:  # our stamps made it so: no lane would carry it
+            exposure.give_stream()
+            exposure.note(EdgeEvent.REFUSED)
+            self._respond(answer("head-too-large"))
+            return
         whole = self.request_done and not self._trailers and not head.upgrade
         parts, self._parts = self._parts, []
         body = b"" if not whole or not parts else parts[0] if len(parts) == 1 else b"".join(parts)
@@ -244,7 +261,7 @@ class Exchange:
                 "http",
                 peer=arrival.peer,
                 secure=secure,
-                head=encode_head(outgoing),
+                head=encoded,
                 body=body,
                 end=whole,
                 owner=self,

@@ -290,6 +290,10 @@ class VisitorConnection(asyncio.BufferedProtocol):
         transport = self.transport
         if not out or transport is None:
             return
+        if transport.is_closing():
+            out.clear()
+            self._out_size = 0
+            return
         if len(out) == 1:
             transport.write(out[0])
         elif self._out_size < _JOIN_BELOW or self.is_secure:
