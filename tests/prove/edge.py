@@ -29,10 +29,7 @@ class SteppedClock:
         self._unix_offset = time.time() - self._now
         self._timers: list[SteppedTimer] = []
 
-    def monotonic(self) -> float:
-        return self._now
-
-    def boot(self) -> float:
+    def now(self) -> float:
         return self._now
 
     def unix(self) -> float:
@@ -56,6 +53,10 @@ class SteppedClock:
             timer.is_over = True
             timer.callback()
         self._now = target
+
+    def sleep(self, seconds: float) -> None:
+        """What a sleeping machine does: time goes on, and no timer is called."""
+        self._now += seconds
 
     def set_wall(self, seconds: float) -> None:
         """Set the wall clock on by ``seconds``; nothing else notices."""

@@ -78,7 +78,7 @@ async def watched(open_tunnel: Any) -> AsyncIterator[Watched]:
         wall_clock=clock.unix,
         on_exchange=lambda record: it.prover.exchange_ended(record),
     )
-    schedule = Schedule(clock.monotonic())
+    schedule = Schedule(clock.now())
     evidence = Evidence(
         public=False,
         live_interval=schedule.live_interval,
@@ -217,6 +217,15 @@ async def test_strangers_who_are_refused_prove_nothing(watched: Watched) -> None
     told = len(watched.verdicts)
     await watched.wait_until(lambda _: len(watched.verdicts) > told)
     assert watched.tunnel.gatehouse.statistics().proofs == proofs + 1
+
+
+async def test_a_machine_that_slept_no_longer_believes_its_old_proof(watched: Watched) -> None:
+    told = len(watched.verdicts)
+    watched.clock.sleep(3600.0)
+    assert not watched.now.ok
+    watched.clock.advance(0.0)
+    await watched.wait_until(lambda verdict: verdict.ok and len(watched.verdicts) > told)
+    assert any(verdict.fault for verdict in watched.verdicts[told:])
 
 
 async def test_a_proof_can_be_asked_for_now(watched: Watched) -> None:

@@ -17,31 +17,28 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """Three times and a timer."""
+    """Two times and a timer."""
 
-    def monotonic(self) -> float:
-        """Seconds that never go back and stand still while the machine sleeps."""
-
-    def boot(self) -> float:
-        """Seconds that never go back and go on while the machine sleeps."""
+    def now(self) -> float:
+        """Seconds that nobody can set, and that go on while the machine sleeps: a proof from
+        before the lid was closed is old, and so is a lease."""
 
     def unix(self) -> float:
         """Seconds since 1970, as far as this machine's setting can be believed."""
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call ``callback`` on the running loop once ``monotonic`` has reached ``when``."""
+        """Call ``callback`` on the running loop once ``now`` has reached ``when``.
+
+        While the machine sleeps the wait stands still: the call comes late by as much.
+        """
 
 
 class SystemClock:
     """This machine's clock."""
 
-    def monotonic(self) -> float:
+    def now(self) -> float:
         """See ``Clock``."""
-        return time.monotonic()
-
-    def boot(self) -> float:
-        """See ``Clock``."""
-        # macOS counts its sleep in CLOCK_MONOTONIC, Linux in CLOCK_BOOTTIME.
+        # Linux counts its sleep in CLOCK_BOOTTIME, macOS in CLOCK_MONOTONIC.
         if sys.platform == "linux":
             return time.clock_gettime(time.CLOCK_BOOTTIME)
         return time.clock_gettime(time.CLOCK_MONOTONIC)
@@ -52,5 +49,5 @@ class SystemClock:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """See ``Clock``."""
-        delay = max(0.0, when - time.monotonic())
+        delay = max(0.0, when - self.now())
         return asyncio.get_running_loop().call_later(delay, callback)

@@ -86,19 +86,19 @@ class HttpProbe:
 
         Over HTTP the origin is always reached: ``reach_origin`` is for byte streams.
         """
-        began = self._clock.monotonic()
+        began = self._clock.now()
         layers = await self._ask_gatehouse("")
-        return Outcome(began, self._clock.monotonic(), layers)
+        return Outcome(began, self._clock.now(), layers)
 
     async def closed(self) -> Outcome:
         """See whether strangers are refused: by address, and without credentials."""
-        began = self._clock.monotonic()
+        began = self._clock.now()
         layers: Layers = {}
         if "ip" in self._gate_kinds:
             layers = await self._ask_about_stranger()
         if set(self._gate_kinds) - {"ip"} and not _has_failed(layers):
             layers = await self._come_as_stranger()
-        return Outcome(began, self._clock.monotonic(), layers)
+        return Outcome(began, self._clock.now(), layers)
 
     async def _ask_gatehouse(self, foreign: str) -> Layers:
         """The MACed request; every layer that its answer vouches for, or the one that failed."""

@@ -76,7 +76,7 @@ class Prover:
 
     def verdict(self) -> Verdict:
         """What is true now, from what is known."""
-        return self._evidence.verdict(self._clock.monotonic(), self._clock.unix())
+        return self._evidence.verdict(self._clock.now(), self._clock.unix())
 
     async def prove(self) -> Verdict:
         """Run a probe and a closed check now, whatever the schedule says; the verdict after them.
@@ -92,7 +92,7 @@ class Prover:
 
     def link_changed(self, view: LinkView) -> None:
         """The engine says how its link is."""
-        now = self._clock.monotonic()
+        now = self._clock.now()
         self._evidence.link_changed(view, now)
         self._schedule.doubt(now)
         self._publish()
@@ -100,7 +100,7 @@ class Prover:
 
     def exchange_ended(self, record: ExchangeRecord) -> None:
         """The gatehouse has ended a visitor's exchange. Called for every one: cheap when well."""
-        now = self._clock.monotonic()
+        now = self._clock.now()
         if not record.code:
             if record.first_byte is None:
                 return
@@ -133,7 +133,7 @@ class Prover:
         """Start what is due and set the timer for what is due next."""
         if not self._runs:
             return
-        now = self._clock.monotonic()
+        now = self._clock.now()
         for action in self._schedule.tick(now):
             task = asyncio.get_running_loop().create_task(
                 self._carry_out(action), name=f"underpass: {action} proof"
@@ -161,7 +161,7 @@ class Prover:
             self._evidence.probed(outcome)
         except Exception:
             log.exception("a %s proof broke", action)
-        self._schedule.finished(action, ok=is_ok, now=self._clock.monotonic())
+        self._schedule.finished(action, ok=is_ok, now=self._clock.now())
         self._publish()
         self._tick()
 

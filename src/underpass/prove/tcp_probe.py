@@ -65,17 +65,17 @@ class TcpProbe:
 
         Without ``reach_origin`` the origin hears nothing, and the outcome says nothing of it.
         """
-        began = self._clock.monotonic()
+        began = self._clock.now()
         layers, _ = await self._ask_gatehouse("")
         if reach_origin and layers.get(Layer.GATEHOUSE) == LayerResult(LayerStatus.PASSED):
             found = await self._gatehouse.check_origin()
             status = LayerStatus(found.status)
             layers[Layer.ORIGIN] = LayerResult(status, found.code, found.detail, found.ms)
-        return Outcome(began, self._clock.monotonic(), layers)
+        return Outcome(began, self._clock.now(), layers)
 
     async def closed(self) -> Outcome:
         """See whether strangers are refused: without the token, or by address."""
-        began = self._clock.monotonic()
+        began = self._clock.now()
         layers: Layers = {}
         try:
             async with asyncio.timeout(self._seconds):
@@ -89,7 +89,7 @@ class TcpProbe:
                 layers = await self._ask_about_stranger()
             else:
                 layers[Layer.GATE] = gate
-        return Outcome(began, self._clock.monotonic(), layers)
+        return Outcome(began, self._clock.now(), layers)
 
     async def _ask_about_stranger(self) -> Layers:
         if self._stranger is None:

@@ -54,7 +54,7 @@ class _Evidence:
 
 
 class Evidence:
-    """Everything known about one tunnel. Times are monotonic seconds."""
+    """Everything known about one tunnel. Times are seconds of ``Clock.now``."""
 
     def __init__(
         self,

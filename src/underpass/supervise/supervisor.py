@@ -118,7 +118,7 @@ class Supervisor:
         self._lease = LeaseClock(
             ends_at=opened.lease_end,
             idle_seconds=self._spec.lease.idle_seconds,
-            now=self._clock.boot(),
+            now=self._clock.now(),
             unix=self._clock.unix(),
         )
         if opened.public_url:
@@ -144,14 +144,14 @@ class Supervisor:
                 if not error.retryable:
                     raise
                 self._open_error = error
-                wait = backoff.failed(self._clock.monotonic(), self._jitter())
+                wait = backoff.failed(self._clock.now(), self._jitter())
                 log.info("%s; trying again in %.1f s", error.message, wait)
                 await asyncio.sleep(wait)
 
     def _make_prover(self, opened: Opened, house: House) -> Prover:
         spec, engine = self._spec, self._engine
         quota = engine.quota if isinstance(engine, HasQuota) else None
-        schedule = Schedule(self._clock.monotonic(), quota=quota, closed=not spec.public)
+        schedule = Schedule(self._clock.now(), quota=quota, closed=not spec.public)
         spares_origin = spec.kind is Kind.TCP and spec.health != "tcp"
         evidence = Evidence(
             public=spec.public,
@@ -241,7 +241,7 @@ class Supervisor:
             raise LeaseExpired(name=self.name) if is_expired else NoSuchTunnel(name=self.name)
         ends_at = await self._engine.renew(self._clock.unix() + seconds)
         unix = self._clock.unix()
-        lease.renewed(ends_at, now=self._clock.boot(), unix=unix)
+        lease.renewed(ends_at, now=self._clock.now(), unix=unix)
         self._tell(self._machine.renewed(ends_at, unix))
         self._look_at_lease()
         return self.status()
@@ -258,7 +258,7 @@ class Supervisor:
         if self._prover is None:
             return
         if record.first_byte is not None and self._lease is not None:
-            self._lease.visited(self._clock.boot())
+            self._lease.visited(self._clock.now())
         self._prover.exchange_ended(record)
 
     def _link_changed(self, view: LinkView) -> None:
@@ -284,7 +284,7 @@ class Supervisor:
 
     def _look_at_lease(self) -> None:
         """End the tunnel if its time is over, else look again when it may be."""
-        lease, now = self._lease, self._clock.boot()
+        lease, now = self._lease, self._clock.now()
         if lease is None or self._house is None or self._machine.is_ending:
             return
         numbers = self._house.statistics()
@@ -296,7 +296,7 @@ class Supervisor:
         if self._timer is not None:
             self._timer.cancel()
         wait = min(LOOK_SECONDS, max(0.0, lease.next_deadline() - now))
-        self._timer = self._clock.call_at(self._clock.monotonic() + wait, self._look_at_lease)
+        self._timer = self._clock.call_at(self._clock.now() + wait, self._look_at_lease)
 
     async def _watch_child(self, child: Child) -> None:
         code = await child.wait()
