@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 from underpass_tests_kept import NOON, KeptTunnel, verdict
 
+import underpass as underpass_package
 from underpass.api.server import ApiServer
+from underpass.cli.commands.errors import every_error
 from underpass.model.verdict import Layer
 
 
@@ -208,6 +212,17 @@ async def test_completion_completes_the_names_of_open_tunnels(underpass, tools):
         _UNDERPASS_COMPLETE="bash_complete", COMP_WORDS="underpass show to", COMP_CWORD="2"
     )
     assert done.out == "plain,tools\n"
+
+
+def test_no_code_in_the_source_is_missing_from_the_table_or_stands_there_twice():
+    source = Path(underpass_package.__file__).parent
+    written = [
+        match[1]
+        for path in source.rglob("*.py")
+        for match in re.finditer(r"^    code = \"([a-z-]+)\"$", path.read_text(), re.MULTILINE)
+    ]
+    assert sorted(error.code for error in every_error()) == sorted(written)
+    assert len(written) == len(set(written))
 
 
 async def test_errors_lists_every_code_and_explains_one(underpass):

@@ -40,6 +40,7 @@ class ForegroundTunnel(KeptTunnel):
         super().__init__("tools")
         self.access = GivenAccess()
         self.error: Exception | None = None
+        self.origin_exit_code: int | None = None
 
     def events(self):
         return self.subscribe()
@@ -206,6 +207,13 @@ async def test_a_tunnel_closed_from_elsewhere_ends_the_command_with_0(assembly):
     keeping = await opened(assembly)
     await assembly.tunnel.close()
     assert await end(keeping) == 0
+
+
+async def test_the_exit_code_of_the_origin_s_program_is_passed_on(assembly):
+    keeping = await opened(assembly)
+    assembly.tunnel.origin_exit_code = 3
+    await assembly.tunnel.close()
+    assert await end(keeping) == 3
 
 
 async def test_a_tunnel_taken_over_by_a_newer_instance_is_a_conflict(assembly):

@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import signal
-from pathlib import Path
+import ssl
+from contextlib import suppress
 
 import pytest
+import trustme
 from underpass_tests_kept import KeptTunnel
 
 from underpass.api.server import ApiServer
@@ -14,50 +16,77 @@ from underpass.cli.commands.reach import find
 from underpass.cli.errors import ListenRefused, RelayUnknown
 from underpass.cli.main import main
 from underpass.cli.reaching import reach
-from underpass.model.errors_relay import RelayUnreachable
+from underpass.guard.secrets import Secret, write_secret
 from underpass.model.options import ReachOptions, RelayAccess
+from underpass.relay.protocol.frames import ALPN_REACH
+from underpass.relay.protocol.reach import (
+    FIN_FRAME,
+    Ended,
+    ReachAnswer,
+    ReachChannel,
+    ReachHello,
+    data_header,
+    greeting,
+)
+
+TOKEN = "up_" + "t" * 43
 
 
-class Assembly:
-    """Connects to a port of this machine where the relay would be."""
+class ShoutingRelay:
+    """A relay's reach door, behind TLS with a certificate of its own: answers in capitals."""
 
     def __init__(self) -> None:
-        self.port = 0
-        self.options: list[ReachOptions] = []
+        self.hellos: list[ReachHello] = []
         self.asked = asyncio.Event()
-        self.error: Exception | None = None
+        self.refusal = ""
 
-    async def connect_reach(self, options, protocol):
-        self.options.append(options)
-        self.asked.set()
-        if self.error is not None:
-            raise self.error
-        return await asyncio.get_running_loop().create_connection(protocol, "127.0.0.1", self.port)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        channel = ReachChannel()
+        while data := await reader.read(65536):
+            for event in channel.receive_data(data):
+                if isinstance(event, ReachHello):
+                    self.hellos.append(event)
+                    answer = ReachAnswer(ok=not self.refusal, code=self.refusal)
+                    writer.write(greeting(answer))
+                    self.asked.set()
+                elif isinstance(event, Ended):
+                    writer.write(FIN_FRAME)
+                else:
+                    writer.write(data_header(len(event)) + bytes(event).upper())
+        writer.close()
 
 
 @pytest.fixture
-async def assembly(monkeypatch):
-    made = Assembly()
-    monkeypatch.setattr("underpass.cli.reaching.assembly", lambda: made)
-
-    async def shout(reader, writer):
-        writer.write((await reader.read()).upper())
-        writer.close()
-
-    server = await asyncio.start_server(shout, "127.0.0.1", 0)
+async def relay(tmp_path):
+    made, authority = ShoutingRelay(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols([ALPN_REACH])
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=context)
     async with server:
-        made.port = server.sockets[0].getsockname()[1]
+        made.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield made
 
 
-def options(**more) -> ReachOptions:
-    relay = RelayAccess(url="https://relay.example.com")
-    given = {"name": "database", "relay": relay, "token_file": Path("t"), "json": True}
-    return ReachOptions(**{**given, **more})
+@pytest.fixture
+def options(relay, tmp_path):
+    write_secret(tmp_path / "token", Secret(TOKEN))
+
+    def make(**more) -> ReachOptions:
+        given = {
+            "name": "database",
+            "relay": RelayAccess(url=relay.url, ca=tmp_path / "ca.pem"),
+            "token_file": tmp_path / "token",
+            "json": True,
+        }
+        return ReachOptions(**{**given, **more})
+
+    return make
 
 
-async def listening(capsys, **more) -> tuple[asyncio.Task[int], int]:
-    reaching = asyncio.create_task(reach(options(**more)))
+async def listening(options, capsys) -> tuple[asyncio.Task[int], int]:
+    reaching = asyncio.create_task(reach(options()))
     out = ""
     async with asyncio.timeout(5):
         while not out:
@@ -76,43 +105,35 @@ async def ask(port: int, words: bytes) -> bytes:
         writer.close()
 
 
-async def test_each_local_connection_has_one_of_its_own(assembly, capsys):
-    reaching, port = await listening(capsys)
+async def test_each_local_connection_has_one_of_its_own(relay, options, capsys):
+    reaching, port = await listening(options, capsys)
     assert await ask(port, b"hello") == b"HELLO"
     assert await ask(port, b"again") == b"AGAIN"
-    assert [option.name for option in assembly.options] == ["database", "database"]
+    assert [(hello.name, hello.token) for hello in relay.hellos] == [("database", TOKEN)] * 2
     os.kill(os.getpid(), signal.SIGTERM)
     assert await asyncio.wait_for(reaching, 5) == 0
 
 
-async def test_a_refusal_resets_the_connection_is_told_and_the_next_one_is_tried(assembly, capsys):
-    reaching, port = await listening(capsys)
-    assembly.error = RelayUnreachable("relay.example.com", "connection refused")
-    with pytest.raises(ConnectionError):
-        await ask(port, b"hello")
-    assert json.loads(capsys.readouterr().out)["error"]["code"] == "relay-unreachable"
-    assembly.error = None
+async def test_a_refusal_is_told_without_the_token_and_the_next_one_is_tried(
+    relay, options, capsys
+):
+    reaching, port = await listening(options, capsys)
+    relay.refusal = "no-such-tunnel"
+    with suppress(ConnectionError):
+        assert await ask(port, b"hello") == b""
+    told = capsys.readouterr().out
+    assert json.loads(told)["error"]["code"] == "no-such-tunnel"
+    assert TOKEN not in told
+    relay.refusal = ""
     assert await ask(port, b"hello") == b"HELLO"
     os.kill(os.getpid(), signal.SIGINT)
     assert await asyncio.wait_for(reaching, 5) == 130
 
 
-async def test_connections_in_progress_end_with_the_command(assembly, capsys):
-    reaching, port = await listening(capsys)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"never ended")
-    await asyncio.wait_for(assembly.asked.wait(), 5)
-    os.kill(os.getpid(), signal.SIGTERM)
-    assert await asyncio.wait_for(reaching, 5) == 0
-    with pytest.raises(ConnectionError):
-        await asyncio.wait_for(reader.readexactly(1), 5)
-    writer.close()
-
-
-async def test_a_port_that_is_taken_is_told_with_its_address(assembly):
-    with pytest.raises(BaseExceptionGroup) as caught:
-        await reach(options(listen=("127.0.0.1", assembly.port)))
-    assert caught.group_contains(ListenRefused, match=f"127.0.0.1:{assembly.port}")
+async def test_a_port_that_is_taken_is_told_with_its_address(relay, options):
+    port = int(relay.url.rpartition(":")[2])
+    with pytest.raises(ListenRefused, match=f"127.0.0.1:{port}"):
+        await reach(options(listen=("127.0.0.1", port)))
 
 
 NO_RELAY = {"relay": None, "relay_ca": None, "relay_fingerprint": None}
@@ -147,7 +168,10 @@ def test_a_tunnel_that_nobody_knows_needs_a_relay(at_home):
     ("words", "code"),
     [
         (["database"], "usage"),
-        (["database", "--token-file", "absent", "--relay", "https://r"], "secret-unreadable"),
+        (
+            ["database", "--token-file", "absent", "--relay", "https://r.example"],
+            "secret-unreadable",
+        ),
     ],
 )
 def test_reach_without_a_token_does_not_begin(at_home, capsys, words, code):
@@ -158,5 +182,5 @@ def test_reach_without_a_token_does_not_begin(at_home, capsys, words, code):
 def test_a_token_that_others_can_read_is_refused(at_home, capsys):
     (at_home / "t").write_text("up_token\n")
     (at_home / "t").chmod(0o644)
-    assert main(["reach", "database", "--token-file", "t", "--relay", "https://r"]) == 1
+    assert main(["reach", "database", "--token-file", "t", "--relay", "https://r.example"]) == 1
     assert "error[loose-mode]" in capsys.readouterr().err

@@ -35,6 +35,9 @@ class ServedRelay:
         self.drains += not self.closed.is_set()
         self.closed.set()
 
+    async def close(self) -> None:
+        self.closed.set()
+
     async def reload(self) -> None:
         self.reloads.put_nowait(None)
         if self.mistake is not None:

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
-from underpass.model.options import OpenOptions, ReachOptions, RelayOptions
+from underpass.model.options import OpenOptions, RelayOptions
 from underpass.model.spec import TunnelSpec
 from underpass.model.status import TunnelStatus
 
@@ -50,8 +49,13 @@ class OpenTunnel(Protocol):
     def events(self) -> AsyncIterator[Mapping[str, object]]:
         """Changes from this call on, as ``TunnelChange.to_dict`` makes them, ``closed`` last."""
 
-    async def wait_closed(self) -> None:
-        """Return when it is closed, however that came; raises the error that closed it."""
+    @property
+    def origin_exit_code(self) -> int | None:
+        """Exit code of the program that ``--run`` started; None while it runs, and without one."""
+
+    async def wait_closed(self) -> object:
+        """Return when it is closed; raises what closed it if that is an error (superseded, key
+        revoked, …) and not a close, a lease's end or the end of the origin's program."""
 
     async def close(self) -> None:
         """Close it: name, links, sockets, child and files. Idempotent; cancelled, it hurries."""
@@ -74,6 +78,9 @@ class RunningRelay(Protocol):
     async def drain(self) -> None:
         """Tell connectors to move, let requests in flight finish, end. Idempotent."""
 
+    async def close(self) -> None:
+        """End everything at once. Idempotent."""
+
     async def reload(self) -> None:
         """Read certificates and authorised keys again; raises and keeps the old on a mistake."""
 
@@ -84,15 +91,6 @@ class Assembly(Protocol):
     open_tunnel: Callable[[TunnelSpec, OpenOptions], Awaitable[OpenTunnel]]
     """Opens and proves; raises within ``options.timeout``, leaving nothing behind."""
     serve_relay: Callable[[RelayOptions], Awaitable[RunningRelay]]
-    connect_reach: Callable[
-        [ReachOptions, Callable[[], asyncio.Protocol]],
-        Awaitable[tuple[asyncio.WriteTransport, asyncio.Protocol]],
-    ]
-    """Like ``loop.create_connection``, to the origin behind a gated tcp tunnel.
-
-    Returns when the gatehouse has accepted the token. The transport pauses reading, carries
-    ``write_eof`` as FIN and ``abort`` as RESET.
-    """
 
 
 def assembly() -> Assembly:

@@ -39,9 +39,12 @@ async def keep_open(spec: TunnelSpec, options: OpenOptions) -> int:
                 # Once: a second signal breaks this off, and nothing waits after that.
                 await tunnel.close()
             last = await telling
-        if last == "superseded" and not stop.asked.is_set():
-            raise Superseded(tunnel.status().name)
-    return stop.exit_code
+    if stop.asked.is_set():
+        return stop.exit_code
+    if last == "superseded":
+        raise Superseded(tunnel.status().name)
+    # The origin's own program ended: its exit code is passed on, as a shell would.
+    return tunnel.origin_exit_code or 0
 
 
 async def _wait_end(tunnel: OpenTunnel, stop: Stop) -> None:

@@ -26,7 +26,7 @@ async def serve(options: RelayOptions) -> int:
             await _serve(relay, stop, hung_up, options)
         finally:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
-            await relay.drain()
+            await relay.close()
         return stop.exit_code
 
 

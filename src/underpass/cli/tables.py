@@ -50,7 +50,6 @@ class ReachTable(Table):
     relay_fingerprint: str | None = None
     token_file: str | None = None
     listen: str | None = None
-    timeout: str | None = None
 
 
 class ServeTable(Table):

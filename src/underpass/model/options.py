@@ -107,6 +107,4 @@ class ReachOptions:
     """The visitor's token; the file must be readable by its owner alone."""
     listen: tuple[str, int] = ("127.0.0.1", 0)
     """Where local programs connect; port 0 takes a free one."""
-    timeout: float = OPEN_TIMEOUT_SECONDS
-    """Seconds one connection may take until the tunnel's gate has accepted it."""
     json: bool = False

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import click
 
 from underpass.cli.errors import RelayUnknown
-from underpass.cli.options import AddressType, SecondsType, json_option
+from underpass.cli.options import AddressType, json_option
 from underpass.cli.settings import SettingsCommand
-from underpass.model.options import OPEN_TIMEOUT_SECONDS, ReachOptions, RelayAccess
+from underpass.model.options import ReachOptions, RelayAccess
 from underpass.model.rules import check_name
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -37,13 +37,6 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--relay", metavar="URL", help="The tunnel's relay, unless it is open here.")
 @click.option("--relay-ca", type=FILE, help="Only these authorities may vouch for the relay.")
 @click.option("--relay-fingerprint", metavar="SHA256", help="Only this certificate is the relay.")
-@click.option(
-    "--timeout",
-    type=SecondsType(),
-    default=f"{OPEN_TIMEOUT_SECONDS:g}s",
-    show_default=True,
-    help="Until one connection must have been accepted.",
-)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
@@ -54,9 +47,7 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
     """
     from underpass.cli.reaching import reach
     from underpass.cli.running import run
-    from underpass.guard.secrets import read_secret
 
-    read_secret(params["token_file"])
     name, relay = find(params["name"], params)
     check_name(name)
     ctx.exit(
@@ -67,7 +58,6 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
                     relay=relay,
                     token_file=params["token_file"],
                     listen=params["listen"],
-                    timeout=float(params["timeout"]),
                     json=as_json,
                 )
             )

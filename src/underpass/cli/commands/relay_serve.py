@@ -68,7 +68,9 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
 
     from underpass.cli.running import run
     from underpass.cli.serving import serve
+    from underpass.relay.server.log import log_to_stderr
 
+    log_to_stderr()
     ctx.exit(run(serve(options)))
 
 
