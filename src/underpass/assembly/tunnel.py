@@ -1,0 +1,285 @@
+"""One tunnel put together: opened, proved, kept, closed without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import ssl
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from platformdirs import user_config_path
+
+from underpass.api.places import socket_path
+from underpass.assembly.access import Access, grant_access
+from underpass.assembly.keys import connector_key
+from underpass.assembly.relay import embed_relay
+from underpass.drivers.base import LinkPhase, LinkView, Opened
+from underpass.drivers.relay import RelayEngine
+from underpass.gatehouse.books import ExchangeRecord
+from underpass.gatehouse.gatehouse import Gatehouse
+from underpass.gatehouse.house import GatehouseSettings
+from underpass.guard.control_ports import ControlPorts
+from underpass.guard.gates import Forged, forge
+from underpass.guard.policy import Policy, load_policy
+from underpass.guard.secrets import private_directory, read_secret
+from underpass.model.errors_relay import relay_refusal
+from underpass.model.options import OpenOptions, RelayAccess
+from underpass.model.origin import Kind, Origin
+from underpass.model.spec import TunnelSpec
+from underpass.model.status import TunnelStatus
+from underpass.model.verdict import Verdict
+from underpass.prove.clock import SystemClock
+from underpass.prove.door import Door, PublicAddress, Trust
+from underpass.prove.http_probe import HttpProbe
+from underpass.prove.probes import Identity, Probes
+from underpass.prove.strangers import foreign_address
+from underpass.prove.tcp_doors import PublicPort, ReachDoor, TcpDoor
+from underpass.prove.tcp_probe import TcpProbe
+from underpass.relay.connector.address import RelayAddress, parse_relay
+from underpass.supervise.changes import Subscription
+from underpass.supervise.parts import House, Parts
+from underpass.supervise.supervisor import Supervisor
+
+POLICY_FILE = "policy.toml"
+
+
+class OpenTunnel:
+    """A tunnel whose first proof has passed. ``close`` it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        engine: RelayEngine,
+        relay: str,
+        access: Access,
+        verdict: Verdict,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.access = access
+        self.verdict = verdict
+        """Of the first proof."""
+        self.control = supervisor
+        """What the API serves."""
+        self._relay = relay
+        self._stack = stack
+        self._closing: asyncio.Task[None] | None = None
+        self._ended: LinkView | None = None
+        engine.observe(self._link_changed)
+
+    @property
+    def url(self) -> str | None:
+        """Where visitors come; None for a tunnel that is met by ``underpass reach`` only."""
+        return self.status().url
+
+    @property
+    def origin_exit_code(self) -> int | None:
+        """Exit code of the program that ``--run`` started; None while it runs, and without one."""
+        return self.control.origin_exit_code
+
+    def status(self) -> TunnelStatus:
+        """The present snapshot."""
+        return self.control.status()
+
+    def events(self) -> Subscription:
+        """Changes from this call on, each as a JSON object; ``closed`` is the last."""
+        return self.control.subscribe()
+
+    async def wait_closed(self) -> str:
+        """Wait until nothing of the tunnel is left; returns why it was closed.
+
+        Raises what ended it when that is an error: superseded, key revoked, …
+        """
+        reason = await self.control.wait_closed()
+        await self.close()
+        if self._ended is not None:
+            raise relay_refusal(self._ended.code, relay=self._relay, name=self.control.name)
+        return reason
+
+    async def close(self) -> None:
+        """Close it: name, links, sockets, child and files. Idempotent.
+
+        A caller that is cancelled stops waiting; the closing goes on.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._stack.aclose(), name="close the tunnel")
+        await asyncio.shield(self._closing)
+
+    async def __aenter__(self) -> OpenTunnel:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _link_changed(self, view: LinkView) -> None:
+        if view.phase is LinkPhase.ENDED:
+            self._ended = view
+
+
+async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
+    """Open and prove a tunnel within ``options.timeout``.
+
+    Raises what the spec, the policy, the files, the relay or the proof are at fault with; nothing
+    is left behind then.
+    """
+    policy = load_policy(user_config_path("underpass", appauthor=False) / POLICY_FILE)
+    policy.check(spec)
+    private_directory(options.runtime_dir)
+    async with AsyncExitStack() as stack:
+        doors = stack.enter_context(ControlPorts(options.runtime_dir))
+        doors.check(spec.origin, await _resolve(spec.origin))
+        key = await asyncio.to_thread(connector_key, options.state_dir)
+        access = options.relay
+        if access.url is None:
+            embedded = await embed_relay(options.runtime_dir, key)
+            stack.push_async_callback(embedded.close)
+            access = RelayAccess(url=embedded.url)
+        address = parse_relay(access)
+        if access is not options.relay:
+            doors.register("127.0.0.1", address.port, "the relay of this process")
+        forged = forge(spec.gates, public=spec.public)
+        engine = RelayEngine(
+            address,
+            key,
+            commitment=forged.guard.commitment(),
+            enrol_token=_token_reader(options.enrol_token_file),
+        )
+        site = _Site(spec, options, address, engine, forged, doors)
+        supervisor = site.supervise(policy)
+        verdict = await supervisor.open(options.timeout)
+        stack.push_async_callback(supervisor.close)
+        granted = site.grant(supervisor)
+        stack.callback(granted.forget)
+        await _serve_api(stack, supervisor, options.runtime_dir)
+        kept = stack.pop_all()
+        return OpenTunnel(supervisor, engine, str(address), granted, verdict, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What the parts of one tunnel share."""
+
+    spec: TunnelSpec
+    options: OpenOptions
+    address: RelayAddress
+    engine: RelayEngine
+    forged: Forged
+    doors: ControlPorts
+
+    def supervise(self, policy: Policy) -> Supervisor:
+        """The supervisor, with the makers of its parts."""
+        spec, relay = self.spec, self.address
+        identity = Identity(spec.name or "tunnel", secrets.token_hex(8), secrets.token_bytes(32))
+        context = _passthrough_context(self.options) if spec.tls == "passthrough" else None
+
+        def make_house(on_exchange: Callable[[ExchangeRecord], None]) -> House:
+            settings = GatehouseSettings(
+                origin=spec.origin,
+                kind=spec.kind,
+                name=identity.name,
+                instance=identity.instance,
+                proof_key=identity.key,
+                host_header=spec.host_header,
+                cors=spec.cors,
+                health_path=spec.health_path,
+            )
+            return Gatehouse(
+                settings,
+                self.forged.guard,
+                on_exchange=on_exchange,
+                permit=self._permit,
+                tls=context,
+            )
+
+        def make_probes(opened: Opened, house: House) -> Probes:
+            assert isinstance(house, Gatehouse)
+            return self._probes(opened, house, identity)
+
+        return Supervisor(
+            spec,
+            self.engine,
+            Parts(make_house, make_probes, self.options.run),
+            check_renewal=lambda seconds: policy.check_seconds(spec, seconds),
+            reach={
+                "relay": str(relay),
+                "ca": None if relay.ca is None else str(relay.ca),
+                "fingerprint": None if relay.fingerprint is None else relay.fingerprint.hex(),
+            },
+        )
+
+    def grant(self, supervisor: Supervisor) -> Access:
+        """Write the visitors' credential."""
+        path = self.options.token_file or (
+            self.options.state_dir / "tokens" / f"{supervisor.name}.token"
+        )
+        return grant_access(self.spec, self.forged, supervisor.status().url or "", path)
+
+    def _permit(self, host: str, port: int) -> bool:
+        self.doors.reload()
+        return self.doors.what_is(host, port) is None
+
+    def _probes(self, opened: Opened, house: Gatehouse, identity: Identity) -> Probes:
+        spec = self.spec
+        stranger = foreign_address(spec.cidrs) if spec.cidrs else None
+        trust = Trust(self.address.ca, self.address.fingerprint)
+        if spec.kind is Kind.TCP:
+            door: TcpDoor
+            if opened.public_url:
+                door = PublicPort(Door(PublicAddress.parse(opened.public_url), trust))
+            else:
+                token = self.forged.secrets["bearer"]
+                door = ReachDoor(self.engine, token, secure=self.address.secure)
+            return TcpProbe(door, house, identity, SystemClock(), stranger=stranger)
+        public = PublicAddress.parse(opened.public_url)
+        if not public.secure:
+            trust = Trust()
+        return HttpProbe(
+            Door(public, trust),
+            identity,
+            SystemClock(),
+            stranger=stranger,
+            gate_kinds=tuple(gate.kind for gate in spec.gates),
+        )
+
+
+async def _resolve(origin: Origin) -> list[tuple[str, int]]:
+    """The pairs that the origin's name leads to now; none if it leads nowhere yet."""
+    if origin.is_unix:
+        return []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port)
+    except OSError:
+        return []  # the first proof will say so
+    return [(str(entry[4][0]), origin.port) for entry in found]
+
+
+def _token_reader(path: Path | None) -> Callable[[], str] | None:
+    return None if path is None else lambda: read_secret(path).reveal()
+
+
+def _passthrough_context(options: OpenOptions) -> ssl.SSLContext:
+    """TLS as this end speaks it to visitors whose TLS the relay does not end."""
+    assert options.tls_cert is not None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(options.tls_cert, options.tls_key)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def _serve_api(stack: AsyncExitStack, supervisor: Supervisor, directory: Path) -> None:
+    # uvicorn and starlette cost as much as the first proof: they are imported after it
+    from underpass.api.server import ApiServer
+
+    path = socket_path(directory, supervisor.name, os.getpid())
+    server = ApiServer(path, {supervisor.name: supervisor})
+    await server.start()
+    stack.push_async_callback(server.stop)
