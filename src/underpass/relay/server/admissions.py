@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from underpass.model.errors import UnderpassError
-from underpass.model.errors_relay import KeyRevoked, LeaseExpired, Superseded
+from underpass.model.errors_relay import KeyRevoked, LeaseExpired, NameNotYours, Superseded
 from underpass.relay.links.link import Link
 from underpass.relay.protocol.admission import (
     AskHolder,
@@ -118,6 +118,7 @@ class Admissions:
                 record = await self._registry.name(hello.name)
                 try:
                     if record is None:
+                        self._released(hello)
                         # Claims of one key are counted one after the other.
                         async with self._turns.turn(hello.key):
                             return await self._claim(hello, key, link, chosen=chosen)
@@ -126,6 +127,20 @@ class Admissions:
                 except (NameExists, PortTaken, RevisionConflict):
                     continue
         raise RegistryUnavailable("the record changes faster than it can be read")
+
+    def _released(self, hello: Hello) -> None:
+        """A name that lives but is not stored was released a moment ago, by another process.
+
+        Its connector must not bring it back by resuming; whoever begins anew may claim it.
+        """
+        tunnel = self._tunnels.get(hello.name)
+        if tunnel is None:
+            return
+        self._tunnels.remove(hello.name, NameNotYours(hello.name))
+        if tunnel.record.port is not None:
+            self._doors.close(tunnel.record.port)
+        if hello.epoch:
+            raise NameNotYours(hello.name)
 
     async def _claim(
         self, hello: Hello, key: KeyRecord, link: Link, *, chosen: bool
@@ -192,9 +207,10 @@ class Admissions:
                 terms.exposure,
             ):
                 raise BadHello("an instance cannot become another kind of tunnel")
-            if before == terms:
-                # Nothing new was asked: the end that was granted stays, however often it returns.
-                lease_end = record.lease_end
+            # A lane that joins may have been introduced before a renewal that was granted on
+            # another: of a running instance, LEASE alone changes the end.
+            lease_end = record.lease_end
+            terms = msgspec.structs.replace(terms, lease_end=before.lease_end)
         if not lease_end > now:
             raise LeaseExpired(hello.name)
         record = replace(record, terms=terms, lease_end=lease_end)

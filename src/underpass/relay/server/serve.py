@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
 from underpass.guard.secrets import private_directory
-from underpass.model.errors import UnderpassError
 from underpass.model.options import RelayOptions
 from underpass.relay.edges.certificates import Certificate, load_certificate
 from underpass.relay.edges.front_door import FrontDoor
@@ -150,7 +148,6 @@ class RunningRelay:
         self.health_port = 0
         """Where ``/healthz`` and ``/metrics`` are, or 0."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._signals: list[int] = []
         self._draining: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
@@ -222,18 +219,6 @@ class RunningRelay:
         self._spawn(self._keeper.watch(), "watch over what other processes write")
         self._log.info("relay serves", url=self.public_url, tunnels=len(self._tunnels))
 
-    def handle_signals(self) -> None:
-        """SIGHUP reloads, SIGTERM and SIGINT drain; a second of these ends at once.
-
-        For a process that is nothing but a relay."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._told_to_stop)
-            self._signals.append(number)
-        self._loop.add_signal_handler(
-            signal.SIGHUP, lambda: self._spawn(self._reload_quietly(), "reload")
-        )
-        self._signals.append(signal.SIGHUP)
-
     async def reload(self) -> None:
         """Read certificate and keys again; links and visitors that are up stay, unless their key
         may go on no more.
@@ -286,8 +271,6 @@ class RunningRelay:
         return bool(busy or any(each.session and each.session.streams for each in self._tunnels))
 
     async def _close(self) -> None:
-        for number in self._signals:
-            self._loop.remove_signal_handler(number)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -303,18 +286,6 @@ class RunningRelay:
         await self._registry.close()
         self._log.info("relay ended")
         self._closed.set()
-
-    def _told_to_stop(self) -> None:
-        if self._draining is None:
-            self._draining = self._loop.create_task(self._drain(GRACE), name="drain of the relay")
-        elif self._closing is None:
-            self._closing = self._loop.create_task(self._close(), name="end of the relay")
-
-    async def _reload_quietly(self) -> None:
-        try:
-            await self.reload()
-        except (UnderpassError, OSError) as error:
-            self._log.error("reload failed", reason=str(error))
 
     def _load_certificate(self) -> Certificate | None:
         chain, key = self.options.tls_cert, self.options.tls_key
