@@ -332,6 +332,7 @@ class Caller:
         while size := int(await self.line(), 16):
             body += await self.exactly(size)
             await self.exactly(2)
+        assert await self.line() == b"\r\n"
         return bytes(body)
 
     async def closed(self) -> bool:
