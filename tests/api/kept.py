@@ -96,8 +96,14 @@ class KeptTunnel:
         return changes
 
     def reach_info(self) -> Mapping[str, object]:
-        name = self._status.name
-        return {"name": name, "relay": "https://relay.example.com", "ca": None, "fingerprint": None}
+        return {
+            "name": self._status.name,
+            "relay": "https://relay.example.com",
+            "ca": None,
+            "fingerprint": None,
+            "tls": "terminate",
+            "embedded": False,
+        }
 
 
 class KeptChanges:

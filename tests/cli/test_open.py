@@ -63,6 +63,12 @@ def test_how_it_is_opened_comes_from_the_rest(at_home, environment):
     assert options.state_dir == Path(environment["UNDERPASS_STATE_DIR"])
 
 
+def test_a_time_out_may_be_bare_seconds_but_a_lease_names_its_unit(at_home, capsys):
+    assert parsed("3001", "--timeout", "45")[0]["timeout"] == 45
+    assert main(["open", "3001", "--for", "45"]) == 2
+    assert "error[duration-invalid]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [

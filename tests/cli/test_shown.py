@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import pytest
 from underpass_tests_kept import NOON, KeptTunnel, verdict
 
+from underpass.cli.commands.show import operator_notes
 from underpass.cli.shown import change_line, remaining, tunnel_page, tunnels_table
 from underpass.model.events import (
     InstanceSuperseded,
@@ -91,6 +94,23 @@ def test_every_change_has_its_line():
         "12:00:00 UTC  superseded",
         "12:00:00 UTC  closed         asked",
     ]
+
+
+RELAY = "https://relay.example.com"
+
+
+@pytest.mark.parametrize(
+    ("kind", "carriage", "words"),
+    [
+        ("http", {"embedded": True}, "in this process: nobody else sees what passes"),
+        ("http", {"tls": "passthrough"}, "its operator can only refuse, delay and misreport"),
+        ("http", {"tls": "terminate"}, "could read and replay what passes, credentials included"),
+        ("tcp", {"tls": "terminate"}, "could read and replay a visitor's token"),
+    ],
+)
+def test_what_the_relay_s_operator_can_do_is_said_plainly(kind, carriage, words):
+    notes = " ".join(operator_notes(kind, {"relay": RELAY, **carriage}))
+    assert words in re.sub(r"\s+", " ", notes)
 
 
 def test_what_remains_is_told_to_the_minute_and_never_below_nothing():

@@ -50,7 +50,9 @@ class Control(Protocol):
         """
 
     def reach_info(self) -> Mapping[str, object]:
-        """What ``reach`` needs besides a token: ``name``, ``relay``, ``ca``, ``fingerprint``.
+        """How it is carried, for ``reach`` and ``show``.
 
-        The last two are null where the relay is known by the public authorities.
+        ``name``; ``relay`` (the URL for ``--relay``); ``ca`` and ``fingerprint`` (null where the
+        public authorities vouch for it); ``tls`` (``terminate``, ``passthrough``); ``embedded``
+        (whether the relay runs in this process).
         """

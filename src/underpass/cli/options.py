@@ -52,14 +52,24 @@ class PortRangeType(click.ParamType[range]):
 
 
 class SecondsType(click.ParamType[int]):
-    """A duration as people write it: ``90s``, ``2h``, ``1d``."""
+    """A duration as people write it: ``90s``, ``2h``, ``1d``.
+
+    With ``bare``, digits alone are seconds: for time-outs, where every other tool reads them so. A
+    lease must name its unit.
+    """
 
     name = "DURATION"
+
+    def __init__(self, *, bare: bool = False) -> None:
+        self.bare = bare
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         from underpass.model.duration import parse_duration
 
-        return value if isinstance(value, int) else parse_duration(str(value))
+        text = str(value)
+        if self.bare and text.isascii() and text.isdigit():
+            text += "s"
+        return value if isinstance(value, int) else parse_duration(text)
 
 
 def format_address(address: tuple[str, int]) -> str:

@@ -88,7 +88,7 @@ class OpenCommand(SettingsCommand):
 @click.option("--tls-key", type=FILE, help="Its private key.")
 @click.option(
     "--timeout",
-    type=SecondsType(),
+    type=SecondsType(bare=True),
     default=f"{OPEN_TIMEOUT_SECONDS:g}s",
     show_default=True,
     help="Until the first proof must have passed.",

@@ -35,8 +35,8 @@ def command(name: str, as_json: bool) -> None:
 
 def operator_notes(kind: str, carriage: Mapping[str, object]) -> list[str]:
     """What whoever runs the relay could do, in words; nothing where the relay is our own."""
-    relay, tls = carriage.get("relay"), carriage.get("tls")
-    if relay is None:
+    relay, tls = carriage["relay"], carriage.get("tls")
+    if carriage.get("embedded"):
         return ["  relay   in this process: nobody else sees what passes"]
     if tls == "passthrough":
         return [
