@@ -12,7 +12,6 @@ import hashlib
 import os
 import socket
 import ssl
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -276,15 +275,21 @@ async def connect_first(addresses: list[SocketAddress]) -> tuple[socket.socket, 
         while not winner and any(not task.done() for task in tasks):
             pending = [task for task in tasks if not task.done()]
             await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if winner and sys.exc_info()[0] is not None:
-            winner[0][0].close()
+        await _cancel(tasks)
+    except BaseException:
+        await _cancel(tasks)
+        for sock, _ in winner:
+            sock.close()
+        raise
     if not winner:
         raise last[0]
     return winner[0]
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _lookup(host: str, port: int) -> list[SocketAddress]:

@@ -85,12 +85,11 @@ class ReachConnection(asyncio.Protocol):
         self._early: list[bytes | Ended | Broken] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Introduce the visitor."""
+        """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)
-        # on a plain connection the magic word must come first: the dialler writes it next
-        asyncio.get_running_loop().call_soon(self._introduce)
 
-    def _introduce(self) -> None:
+    def introduce(self) -> None:
+        """Say who comes; called when the connection is dialled and its magic word written."""
         if self._transport is not None:
             hello = ReachHello(name=self._name, token=self._token.reveal())
             self._transport.write(greeting(hello))
@@ -192,8 +191,7 @@ class ReachConnection(asyncio.Protocol):
         elif answer.code == NoSuchTunnel.code:
             self.accepted.set_exception(NoSuchTunnel(name=self._name))
         else:
-            why = answer.message or answer.code
-            self.accepted.set_exception(ReachRefused(name=self._name, why=why))
+            self.accepted.set_exception(ReachRefused(name=self._name, why=answer.code))
 
     def _over(self, error: UnderpassError) -> None:
         if not self.accepted.done():
@@ -220,6 +218,7 @@ class Reacher:
         connection, _ = await self._dialler.dial(
             lambda: ReachConnection(self._name, self._token, self._relay)
         )
+        connection.introduce()
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await connection.accepted
