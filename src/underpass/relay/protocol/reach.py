@@ -14,7 +14,7 @@ import msgspec
 from underpass.relay.protocol import frames
 from underpass.relay.protocol.errors import ProtocolViolation
 from underpass.relay.protocol.parser import FrameParser
-from underpass.relay.protocol.records import VERSION, Record, encode
+from underpass.relay.protocol.records import VERSION, Record, decoded, encode
 from underpass.relay.protocol.stream import Buffer
 
 
@@ -97,7 +97,7 @@ class ReachChannel:
         if kind != frames.GREETING:
             raise ProtocolViolation(reason="a reach connection begins with a greeting")
         try:
-            record = _decoder.decode(payload)
+            record = decoded(_decoder, payload)
         except msgspec.DecodeError:
             raise ProtocolViolation(reason="a greeting is not a well-formed record") from None
         self._greeted = True

@@ -6,9 +6,11 @@ are ignored. A changed meaning needs a new major ``VERSION``, which is refused w
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 VERSION: Final = 1
 
@@ -169,6 +171,18 @@ _open = msgspec.msgpack.Decoder(Open)
 _drain = msgspec.msgpack.Decoder(Drain)
 
 
+def decoded(decoder: msgspec.msgpack.Decoder[T], data: bytes | memoryview) -> T:
+    """What ``decoder`` makes of ``data``; raises ``msgspec.DecodeError`` and nothing else.
+
+    msgspec itself says a text that is not UTF-8, or arrays nested by the thousand inside a field
+    that it skips, in other words.
+    """
+    try:
+        return decoder.decode(data)
+    except (ValueError, RecursionError):
+        raise msgspec.DecodeError("the bytes are not a well-formed record") from None
+
+
 def encode(record: Record) -> bytes:
     """The record as one MessagePack map."""
     return _encoder.encode(record)
@@ -176,19 +190,19 @@ def encode(record: Record) -> bytes:
 
 def decode_greeting(data: bytes) -> Greeting:
     """Parse a handshake record; raises ``msgspec.DecodeError``."""
-    return _greeting.decode(data)
+    return decoded(_greeting, data)
 
 
 def decode_hello(data: bytes) -> Hello:
     """Parse the body of a ``SignedHello``; raises ``msgspec.DecodeError``."""
-    return _hello.decode(data)
+    return decoded(_hello, data)
 
 
 def decode_open(data: bytes) -> Open:
     """Parse an OPEN record; raises ``msgspec.DecodeError``."""
-    return _open.decode(data)
+    return decoded(_open, data)
 
 
 def decode_drain(data: bytes) -> Drain:
     """Parse a DRAIN record; raises ``msgspec.DecodeError``."""
-    return _drain.decode(data)
+    return decoded(_drain, data)
