@@ -158,16 +158,17 @@ def test_offset_outside_of_what_can_be_said_again_is_refused(asked: int) -> None
 
 
 def test_every_offset_between_acknowledged_and_sent_is_accepted() -> None:
-    for asked in range(0, 61):
+    asked, said = 0, 1
+    while asked <= said:
         pair = Pair()
         mine = pair.relay.lane.open("tcp")
         mine.send_data(b"0123456789")
         data = pair.relay.write(0.0)
+        said = len(data)
         pair.cut()
-        if asked > len(data):
-            continue
         pair.relay.lane.attach(generation=2, peer_received=asked, peer_credit=1, now=0.0)
         assert pair.relay.write(0.0) == data[asked:]
+        asked += 1
 
 
 def test_link_gives_the_generation_and_the_credit() -> None:
@@ -189,7 +190,7 @@ def test_detached_lane_says_nothing() -> None:
 
 def test_detached_lane_takes_a_mebibyte_more_at_most() -> None:
     pair = Pair()
-    mine, theirs = pair.open("tcp")
+    mine, _ = pair.open("tcp")
     mine.credit = 2**30
     pair.cut()
     taken = 0

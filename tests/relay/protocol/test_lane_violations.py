@@ -38,6 +38,8 @@ TO_THE_CONNECTOR = {
     "an open that is no record": frame(F.OPEN, 2, b"\xc1"),
     "an open without its fields": frame(F.OPEN, 2, msgspec.msgpack.encode({"kind": "tcp"})),
     "an open that is empty": frame(F.OPEN, 2),
+    "an open with a text that is none": opening(2, token="abcd").replace(b"abcd", b"\xff" * 4),
+    "an open with a bottomless field": frame(F.OPEN, 2, b"\x84\xa1x" + b"\x91" * 10_000 + b"\xc0"),
     "an open that takes no credit": opening(2, taken=0),
     "an open that takes too much credit": opening(2, taken=FIRST_CREDIT + 1),
     "an open that takes negative credit": opening(2, taken=-1),
@@ -105,9 +107,9 @@ def test_it_is_broken_at_whatever_byte_it_is_cut(what: str) -> None:
     for cut in range(0, len(data), step):
         pair = Pair()
         pair.open("tcp")
+        lane = pair.connector.lane
         with pytest.raises(ProtocolViolation):
-            for part in (data[:cut], data[cut:]):
-                pair.connector.lane.receive_data(part, 0.0)
+            [lane.receive_data(part, 0.0) for part in (data[:cut], data[cut:])]
 
 
 @pytest.mark.parametrize(
