@@ -25,10 +25,16 @@ http {{
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
   server {{
     listen 127.0.0.1:{port} backlog=4096;
+    location = /bulk {{ root {folder}; sendfile on; }}
     location / {{ return 200 "{body}"; }}
   }}
 }}
 """
+
+
+BULK_PATH = "/bulk"
+BULK_SIZE = 1 << 30
+"""The bulk body is a sparse file: a GiB of zeros that takes no room."""
 
 
 def missing() -> str | None:
@@ -52,6 +58,8 @@ class Origins:
         self.http_port = free_port()
         config = folder / "nginx.conf"
         config.write_text(NGINX.format(folder=folder, port=self.http_port, body="x" * 1024))
+        with (folder / "bulk").open("wb") as bulk:
+            bulk.truncate(BULK_SIZE)
         tcp = [sys.executable, str(Path(__file__).with_name("tcp_origin.py")), str(self.tcp_port)]
         nginx = [find("nginx") or "nginx", "-c", str(config), "-e", str(folder / "nginx.err")]
         self._programs: list[Program] = []

@@ -75,6 +75,30 @@ class Target:
     wanted: float
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One figure to keep: the median of `ours` at most `most`."""
+
+    workload: str
+    ours: str
+    most: float
+
+
+LIMITS = (
+    Limit("small requests beside bulk at 1 Mbit/s, p99", "underpass http", 2000),
+    Limit("memory of an idle connection, server", "underpass", 20),
+    Limit("memory of an idle connection, server", "underpass http", 20),
+    Limit("memory of an idle connection, server", "underpass https", 40),
+    Limit("memory of an idle tunnel, server", "underpass https", 200),
+    Limit("memory added by 1 GiB to a reader, server", "underpass http", 32),
+    Limit("memory added by 1 GiB to a reader, client", "underpass http", 32),
+    Limit("memory added by slow readers, server", "underpass http", 64),
+    Limit("memory added by slow readers, client", "underpass http", 64),
+    Limit("CPU of underpass --help", "underpass", 150),
+    Limit("CPU of underpass list --json", "underpass", 150),
+    Limit("first proof with the embedded relay", "underpass", 1500),
+)
+
 TARGETS = (
     Target("HTTP requests, 16 clients", "underpass", "bore", 1.0),
     Target("HTTP requests, 64 clients", "underpass", "bore", 1.0),
@@ -117,6 +141,7 @@ def tables(
         parts.append("Not measured:\n")
         parts.append("".join(f"- **{peer}**: {reason}\n" for peer, reason in missing.items()))
     met = [row for target in TARGETS if (row := _target_row(target, figures))]
+    met += [row for limit in LIMITS if (row := _limit_row(limit, figures))]
     if met:
         parts.append("## Figures to reach\n")
         parts.append(_table(("work", "of", "against", "wanted", "got", ""), met))
@@ -169,6 +194,15 @@ def _target_row(target: Target, figures: Sequence[Figures]) -> tuple[str, ...] |
     verdict = "met" if got >= target.wanted else f"missed by {(1 - got / target.wanted):.0%}"
     wanted = f"{target.wanted:.2f}"
     return (target.workload, target.ours, target.reference, wanted, _ratio(got), verdict)
+
+
+def _limit_row(limit: Limit, figures: Sequence[Figures]) -> tuple[str, ...] | None:
+    one = next((one for one in figures if one.name == limit.workload), None)
+    if one is None or (got := one.median(limit.ours)) is None:
+        return None
+    verdict = "met" if got <= limit.most else f"missed by {got / limit.most - 1:.0%}"
+    most = f"at most {_number(limit.most)} {one.unit}"
+    return (limit.workload, limit.ours, "", most, f"{_number(got)} {one.unit}", verdict)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

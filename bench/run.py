@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from pathlib import Path
 if not __package__:  # run by its path: the folder above is where `bench` is found
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench import origins, report, solo
+from bench import origins, report
 from bench.command import measure_commands
 from bench.loads import LoadFailed
 from bench.origins import Origins
@@ -29,6 +30,7 @@ from bench.peers import ALL, Peer, Workplace
 from bench.peers.base import name_of
 from bench.processes import NotReady
 from bench.report import Figures
+from bench.solo import GROUPS, measure
 from bench.steady import QUICK, WORKLOADS, Scale, Steady
 from bench.weather import Weather
 from underpass.testing.certificates import self_signed
@@ -99,21 +101,17 @@ class Run:
 
     def solo(self, peers: list[type[Peer]], only: str) -> None:
         """One peer after the other in each round."""
-        if not any(only in name for name in solo.NAMES):
-            return
-        for turn in range(self.rounds):
+        groups = [group for group in GROUPS if any(only in name for name in group.names)]
+        for turn in range(self.rounds if groups else 0):
             say(f"solo round {turn + 1} of {self.rounds}")
-            for kind in peers:
-                try:
-                    for name, value, why in solo.measure(kind(self.workplace), self.scale):
-                        figures = self.of(name, *solo.NAMES[name])
-                        figures.add(kind.name, value)
-                        if why:
-                            figures.failures[kind.name] = why
-                        shown = why if value is None else f"{value:.4g} {figures.unit}"
-                        say(f"  {name}: {kind.name}: {shown}")
-                except (NotReady, OSError) as error:
-                    self.fail(kind.name, error)
+            for group, kind in itertools.product(groups, peers):
+                for name, value, why in measure(kind, group, self.workplace, self.scale):
+                    figures = self.of(name, group.unit, "less")
+                    figures.add(kind.name, value)
+                    if why:
+                        figures.failures[kind.name] = why
+                    shown = why if value is None else f"{value:.4g} {figures.unit}"
+                    say(f"  {name}: {kind.name}: {shown}")
 
     def commands(self, only: str) -> None:
         """What a person waits for at the command line; ours alone."""

@@ -4,51 +4,75 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 
-from bench.peers import Peer, Tunnel
+from bench.crowd import Crowd
+from bench.origins import BULK_SIZE
+from bench.peers import Peer, Tunnel, Workplace
+from bench.processes import NotReady
 from bench.steady import Scale
-from bench.visitor import Door, connect, is_served
+from bench.visitor import TIMEOUT, Door, connect, is_served, small_requests
 from bench.weather import Weather
 
 SETTLE = 0.5
 """Seconds for freed and lazily used memory to settle before it is counted."""
 
-NAMES = {
-    "start-up": ("ms", "less"),
-    "memory of an idle connection, server": ("KiB", "less"),
-    "memory of an idle connection, client": ("KiB", "less"),
-    "memory of an idle tunnel, server": ("KiB", "less"),
-    "memory of a client with one tunnel": ("MiB", "less"),
-    "recovery after a reset link": ("ms", "less"),
-    "recovery after a black hole": ("ms", "less"),
-    "recovery after the server was killed": ("ms", "less"),
-}
+MEGABIT = 125_000
+"""Bytes a second of 1 Mbit/s."""
 
 Measured = tuple[str, float | None, str]
 """Workload, value, and why there is none."""
 
 
-def measure(peer: Peer, scale: Scale) -> Iterator[Measured]:
-    """Starts the peer, measures all of `NAMES` that apply to it, ends it."""
-    kind = "tcp" if "tcp" in peer.carries else "http"
-    with ExitStack() as stack:
-        stack.callback(peer.stop)
-        peer.start_server()
-        if peer.link_address[1] == 0:
-            return
-        start = time.perf_counter()
-        tunnel = peer.open(kind)
-        stack.callback(tunnel.stop)
-        yield "start-up", (time.perf_counter() - start) * 1000, ""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Workloads that are measured together, on a peer of their own."""
+
+    names: tuple[str, ...]
+    unit: str
+    measure: Callable[[Peer, Weather, Scale], Iterator[Measured]]
+
+
+def measure(kind: type[Peer], group: Group, workplace: Workplace, scale: Scale) -> list[Measured]:
+    """Starts a peer, measures one group, ends the peer. What failed has a reason for a value."""
+    measured: list[Measured] = []
+    try:
+        with ExitStack() as stack:
+            peer = kind(workplace)
+            weather = stack.enter_context(Weather())
+            stack.callback(peer.stop)
+            peer.start_server()
+            if peer.link_address[1] == 0:
+                return []
+            measured.extend(group.measure(peer, weather, scale))
+    except (NotReady, OSError) as error:
+        done = {name for name, _, _ in measured}
+        measured.extend((name, None, str(error)) for name in group.names if name not in done)
+    return measured
+
+
+def _kind_of(peer: Peer) -> str:
+    return "tcp" if "tcp" in peer.carries else "http"
+
+
+def _start_up(peer: Peer, weather: Weather, scale: Scale) -> Iterator[Measured]:
+    start = time.perf_counter()
+    tunnel = peer.open(_kind_of(peer))
+    yield "start-up", (time.perf_counter() - start) * 1000, ""
+    tunnel.stop()
+
+
+def _memory_of_idle(peer: Peer, weather: Weather, scale: Scale) -> Iterator[Measured]:
+    kind = _kind_of(peer)
+    tunnel = peer.open(kind)
+    try:
         yield from _memory_of_connections(peer, tunnel, kind, scale)
         yield from _memory_of_tunnels(peer, tunnel, kind, scale)
-    with ExitStack() as stack:
-        weather = stack.enter_context(Weather())
-        stack.callback(peer.stop)
-        peer.start_server()
-        yield from _recovery(peer, kind, weather, scale)
+    finally:
+        tunnel.stop()
 
 
 def _memory_of_connections(
@@ -82,10 +106,55 @@ def _memory_of_tunnels(peer: Peer, tunnel: Tunnel, kind: str, scale: Scale) -> I
         time.sleep(SETTLE)
         growth = max(0, peer.server.memory() - before)
         yield "memory of an idle tunnel, server", growth / scale.idle_tunnels / 1024, ""
-        yield "memory of a client with one tunnel", tunnel.client.memory() / (1 << 20), ""
+        yield "memory of an idle tunnel, client", tunnel.client.memory() / 1024, ""
 
 
-def _recovery(peer: Peer, kind: str, weather: Weather, scale: Scale) -> Iterator[Measured]:
+def _memory_of_bodies(peer: Peer, weather: Weather, scale: Scale) -> Iterator[Measured]:
+    """What bodies add while they are under way. The kernel's buffers belong to no process."""
+    assert peer.server is not None
+    tunnel = peer.open("http")
+    assert tunnel.client is not None
+    programs = peer.server, tunnel.client
+    try:
+        time.sleep(SETTLE)
+        before = [program.memory() for program in programs]
+        with Crowd(tunnel.door, 1, is_reading=True) as reader:
+            peak = list(before)
+            while reader.received < BULK_SIZE and reader.is_alive:
+                peak = [max(now, p.memory()) for now, p in zip(peak, programs, strict=True)]
+                time.sleep(0.02)
+        yield from _added("1 GiB to a reader", before, peak)
+        before = [program.memory() for program in programs]
+        with Crowd(tunnel.door, scale.slow_readers, is_reading=False):
+            time.sleep(4 * SETTLE)
+            yield from _added("slow readers", before, [program.memory() for program in programs])
+    finally:
+        tunnel.stop()
+
+
+def _added(what: str, before: list[int], after: list[int]) -> Iterator[Measured]:
+    for side, old, new in zip(("server", "client"), before, after, strict=True):
+        yield f"memory added by {what}, {side}", max(0, new - old) / (1 << 20), ""
+
+
+def _beside_bulk(peer: Peer, weather: Weather, scale: Scale) -> Iterator[Measured]:
+    """One visitor's small requests while others load bulk through the same narrow link."""
+    link = weather.proxy(peer.link_address, peer.proxied_link())
+    tunnel = peer.open("http", (link.host, link.port))
+    weather.change(partial(link.limit_bandwidth, MEGABIT))
+    try:
+        with Crowd(tunnel.door, scale.bulk_streams, is_reading=True):
+            taken = sorted(small_requests(tunnel.door, scale.narrow_seconds))
+        worst = taken[min(len(taken) - 1, len(taken) * 99 // 100)]
+        yield BESIDE_BULK, worst * 1000, ""
+    except TimeoutError:
+        yield BESIDE_BULK, None, f"none answered within {TIMEOUT:g} s"
+    finally:
+        tunnel.stop()
+
+
+def _recovery(peer: Peer, weather: Weather, scale: Scale) -> Iterator[Measured]:
+    kind = _kind_of(peer)
     link = weather.proxy(peer.link_address, peer.proxied_link())
     tunnel = peer.open(kind, (link.host, link.port))
 
@@ -144,3 +213,39 @@ def _idle_visitor(door: Door, kind: str) -> socket.socket:
 
 def _growth(before: tuple[int, int], after: tuple[int, int]) -> tuple[int, int]:
     return max(0, after[0] - before[0]), max(0, after[1] - before[1])
+
+
+BESIDE_BULK = "small requests beside bulk at 1 Mbit/s, p99"
+GROUPS = (
+    Group(("start-up",), "ms", _start_up),
+    Group(
+        (
+            "memory of an idle connection, server",
+            "memory of an idle connection, client",
+            "memory of an idle tunnel, server",
+            "memory of an idle tunnel, client",
+        ),
+        "KiB",
+        _memory_of_idle,
+    ),
+    Group(
+        (
+            "memory added by 1 GiB to a reader, server",
+            "memory added by 1 GiB to a reader, client",
+            "memory added by slow readers, server",
+            "memory added by slow readers, client",
+        ),
+        "MiB",
+        _memory_of_bodies,
+    ),
+    Group((BESIDE_BULK,), "ms", _beside_bulk),
+    Group(
+        (
+            "recovery after a reset link",
+            "recovery after a black hole",
+            "recovery after the server was killed",
+        ),
+        "ms",
+        _recovery,
+    ),
+)

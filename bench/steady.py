@@ -26,10 +26,24 @@ class Scale:
     idle_connections: int = 200
     idle_tunnels: int = 5
     black_hole: float = 5.0
+    narrow_seconds: float = 15.0
+    bulk_streams: int = 64
+    slow_readers: int = 1000
     recovery_limit: float = 30.0
 
 
-QUICK = Scale(16 << 20, 0.2, 1, 10, 1, 0.3, 5.0)
+QUICK = Scale(
+    bulk=16 << 20,
+    seconds=0.2,
+    first_bytes=1,
+    idle_connections=10,
+    idle_tunnels=1,
+    black_hole=0.3,
+    narrow_seconds=1.0,
+    bulk_streams=4,
+    slow_readers=20,
+    recovery_limit=5.0,
+)
 
 
 @dataclass(slots=True)

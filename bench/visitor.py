@@ -33,9 +33,9 @@ class Door:
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://{self.authority}/1k"
 
-    def request(self) -> bytes:
-        """One GET of 1 KiB."""
-        lines = ("GET /1k HTTP/1.1", f"Host: {self.authority}", *self.headers)
+    def request(self, path: str = "/1k") -> bytes:
+        """One GET; of 1 KiB unless another path is given."""
+        lines = (f"GET {path} HTTP/1.1", f"Host: {self.authority}", *self.headers)
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
     def at(self, host: str, port: int) -> Door:
@@ -67,6 +67,17 @@ def is_served(door: Door, kind: str, timeout: float = 1.0) -> bool:
             return connection.recv(4096).startswith(b"HTTP/1.1 200 ")
     except OSError:
         return False
+
+
+def small_requests(door: Door, seconds: float) -> list[float]:
+    """Seconds that each of the requests took that one visitor made in so many seconds."""
+    taken: list[float] = []
+    with connect(door) as connection:
+        deadline = time.perf_counter() + seconds
+        while (start := time.perf_counter()) < deadline:
+            _answered(connection, door, start)
+            taken.append(time.perf_counter() - start)
+    return taken
 
 
 def first_byte(door: Door) -> tuple[float, float]:

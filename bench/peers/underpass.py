@@ -39,13 +39,15 @@ class Underpass(Peer):
 
     def start_server(self) -> None:
         place = "--listen", f"127.0.0.1:{self.port}", "--state", str(self.state), "--json"
+        # One key opens all tunnels of a run, and a thousand visitors come at once.
+        room = "--max-names", "5000", "--max-ports", "5000", "--max-streams", "5000"
         if self.has_tls:
             pair = "--tls-cert", str(self.workplace.certificate), "--tls-key"
             ports = f"{self.tcp_ports.start}-{self.tcp_ports.stop - 1}"
             kind = ["--domain", DOMAIN, *pair, str(self.workplace.key), "--tcp-ports", ports]
         else:
             kind = ["--dev"]
-        self.server = self._run("relay", "relay", "serve", *kind, *place)
+        self.server = self._run("relay", "relay", "serve", *kind, *place, *room)
         ready = self.server.wait_json(lambda record: record.get("event") == "ready")
         self.token_file = str(ready["enrol_token_file"])
         self.server.wait_until(lambda: listens(*self.link_address))

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from bench.report import TARGETS, Figures, tables
-from bench.solo import NAMES
+from bench.command import COMMANDS, FIRST_PROOF
+from bench.report import LIMITS, TARGETS, Figures, tables
+from bench.solo import GROUPS
 from bench.steady import WORKLOADS
 
 pytestmark = pytest.mark.pure
@@ -78,8 +79,19 @@ def test_a_missed_figure_says_by_how_much() -> None:
 
 
 def test_every_figure_to_reach_is_of_a_workload_that_is_measured() -> None:
-    measured = {workload.name for workload in WORKLOADS} | set(NAMES)
-    assert {target.workload for target in TARGETS} <= measured
+    measured = {workload.name for workload in WORKLOADS} | {*COMMANDS, FIRST_PROOF}
+    measured |= {name for group in GROUPS for name in group.names}
+    assert {target.workload for target in (*TARGETS, *LIMITS)} <= measured
+
+
+def test_a_limit_is_kept_or_missed_by_the_median() -> None:
+    one = Figures("CPU of underpass --help", "ms", "less")
+    for value in (90.0, 300.0, 120.0):
+        one.add("underpass", value)
+    row = "| CPU of underpass --help | underpass |  | at most 150 ms | 120 ms | met |"
+    assert row in tables([one], {}, {}, "a machine", 3)
+    one.add("underpass", 600.0)
+    assert "| at most 150 ms | 210 ms | missed by 40% |" in tables([one], {}, {}, "a machine", 4)
 
 
 def test_the_file_has_samples_medians_and_ratios() -> None:

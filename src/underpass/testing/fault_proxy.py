@@ -170,6 +170,18 @@ class FaultProxy:
             self._progress.clear()
             await self._progress.wait()
 
+    async def close(self) -> None:
+        """Resets all connections and gives the port back. Idempotent; also done on leaving."""
+        self.refuse_new()
+        for dial in self._dials:
+            dial.cancel()
+        await asyncio.gather(*self._dials, return_exceptions=True)
+        closing = [connection.finished for connection in self.connections]
+        self.reset()
+        await asyncio.gather(*(finished.wait() for finished in closing))
+        if self._reserved is not None:
+            self._reserved.close()
+
     def statistics(self) -> FaultProxyStatistics:
         return FaultProxyStatistics(
             accepted=self._accepted,
@@ -197,15 +209,7 @@ class FaultProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.refuse_new()
-        for dial in self._dials:
-            dial.cancel()
-        await asyncio.gather(*self._dials, return_exceptions=True)
-        closing = [connection.finished for connection in self.connections]
-        self.reset()
-        await asyncio.gather(*(finished.wait() for finished in closing))
-        if self._reserved is not None:
-            self._reserved.close()
+        await self.close()
 
     def _accept(self) -> asyncio.Protocol:
         self._accepted += 1
