@@ -63,6 +63,7 @@ def environment(runtime: Path, tmp_path: Path) -> dict[str, str]:
         "UNDERPASS_STATE_DIR": str(tmp_path / "state"),
         "UNDERPASS_CONFIG": str(tmp_path / "config" / "underpass.toml"),
         "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
         "NO_COLOR": "1",
     }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from underpass.api.places import config_dir
 from underpass.cli.commands.open import chosen, declared
 from underpass.cli.commands.open import command as open_command
 from underpass.cli.main import main
@@ -100,8 +101,8 @@ def test_bad_input_is_an_error_with_its_code_and_nothing_begins(
 
 
 def test_the_user_s_policy_bounds_what_an_option_may_ask(at_home, environment, capsys):
-    policy = Path(environment["UNDERPASS_CONFIG"]).with_name("policy.toml")
-    policy.parent.mkdir()
+    policy = config_dir() / "policy.toml"
+    policy.parent.mkdir(parents=True)
     policy.write_text('longest_lease = "1h"\n')
     assert main(["open", "3001", "--for", "2h"]) == 4
     assert "error[policy-forbids]" in capsys.readouterr().err

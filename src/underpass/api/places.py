@@ -59,6 +59,15 @@ def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
     return user_state_path("underpass", appauthor=False)
 
 
+def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """The directory of ``underpass.toml`` and ``policy.toml``, whether or not it exists yet."""
+    if base := environ.get("XDG_CONFIG_HOME"):
+        return Path(base, "underpass")
+    from platformdirs import user_config_path
+
+    return user_config_path("underpass", appauthor=False)
+
+
 def make_private_dir(path: Path) -> None:
     """Make ``path`` with mode 0700, or refuse one that others own or may enter."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from typing import Any
 import click
 import msgspec
 
+from underpass.api.places import config_dir
 from underpass.cli.errors import ExposureBeyondPolicy, SettingsInvalid
 from underpass.cli.projects import excess
 from underpass.cli.tables import TABLES
@@ -43,8 +44,6 @@ class Settings:
 
     user: Source
     project: Source | None
-    policy_path: Path
-    """The policy file that belongs to the user's file; read by ``guard.policy``."""
 
     def defaults(self, table: str) -> dict[str, Any]:
         """Values by the names of click's parameters, the project's before the user's."""
@@ -74,14 +73,14 @@ def load_settings(
     may = frozenset(user.tables.get("projects", {}).get("may", ()))
     if project is not None and (wishes := excess(project.tables, may)):
         raise ExposureBeyondPolicy(str(project.path), "; ".join(wishes), str(user_path))
-    return Settings(user, project, user_path.with_name("policy.toml"))
+    return Settings(user, project)
 
 
 class SettingsCommand(click.Command):
     """A command whose options have defaults in a table of the files.
 
-    Variables are named ``UNDERPASS_`` + table + ``__`` + option; the checked settings are in
-    ``ctx.obj``. Help is shown whatever the files say.
+    Variables are named ``UNDERPASS_`` + table + ``__`` + option. Help is shown whatever the files
+    say.
     """
 
     def __init__(self, *args: Any, table: str, **kwargs: Any) -> None:
@@ -99,19 +98,13 @@ class SettingsCommand(click.Command):
     ) -> click.Context:
         ours = args[: args.index("--")] if "--" in args else args
         if not {"-h", "--help"}.intersection(ours):
-            extra["obj"] = load_settings()
-            extra["default_map"] = extra["obj"].defaults(self.table)
+            extra["default_map"] = load_settings().defaults(self.table)
         return super().make_context(info_name, args, parent, **extra)
 
 
 def _user_path(environ: Mapping[str, str]) -> Path:
-    if named := environ.get("UNDERPASS_CONFIG"):
-        return Path(named)
-    if base := environ.get("XDG_CONFIG_HOME"):
-        return Path(base, "underpass", FILE)
-    from platformdirs import user_config_path
-
-    return user_config_path("underpass", appauthor=False) / FILE
+    named = environ.get("UNDERPASS_CONFIG")
+    return Path(named) if named else config_dir(environ) / FILE
 
 
 def _project_path(directory: Path, user_path: Path) -> Path | None:

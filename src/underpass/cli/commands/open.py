@@ -9,11 +9,14 @@ from typing import Any
 
 import click
 
+from underpass.api.places import config_dir, runtime_dir, state_dir
 from underpass.cli.options import SecondsType, json_option
-from underpass.cli.settings import Settings, SettingsCommand
+from underpass.cli.settings import SettingsCommand
 from underpass.guard.policy import load_policy
 from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
 from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec, parse_gate, parse_origin
+
+POLICY_FILE = "policy.toml"
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -104,9 +107,8 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
     ORIGIN is 3001, http://host:port/base, mcp+http://host:port/mcp, tcp://host:port,
     unix:///path or tcp+unix:///path. Its URL is printed once a proof has passed.
     """
-    settings: Settings = ctx.obj
     spec = declared(params)
-    load_policy(settings.policy_path).check(spec)
+    load_policy(config_dir() / POLICY_FILE).check(spec)
     options = chosen(params, run=ctx.meta["underpass.run"], as_json=as_json)
     if (spec.tls == "passthrough") != (
         options.tls_cert is not None and options.tls_key is not None
@@ -142,8 +144,6 @@ def declared(params: dict[str, Any]) -> TunnelSpec:
 
 def chosen(params: dict[str, Any], *, run: tuple[str, ...], as_json: bool) -> OpenOptions:
     """How it is to be opened."""
-    from underpass.api.places import runtime_dir, state_dir
-
     return OpenOptions(
         state_dir=state_dir(),
         runtime_dir=runtime_dir(),
