@@ -546,6 +546,15 @@ async def test_a_websocket_visitor_that_closes_is_missed(street) -> None:
     assert await far.body() == b"goodbye"
 
 
+async def test_a_websocket_visitor_that_closes_before_the_answer_is_missed(street) -> None:
+    caller = await street.call()
+    caller.say(UPGRADE)
+    far = await street.tunnel.accept()
+    await far.head()
+    caller.writer.write_eof()
+    assert await far.gone() == "visitor-left"
+
+
 async def test_a_cut_websocket_ends_with_a_reset(street) -> None:
     caller = await street.call()
     caller.say(UPGRADE)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from underpass.http.answers import NOT_JSONRPC, Answer, answer, answer_malformed
-from underpass.http.body import BodyFraming, CloseDelimitedBody
 from underpass.http.errors import BodyLengthWrong, HeadInvalid
 from underpass.http.fields import stamp, strip_claims
 from underpass.http.jsonrpc import IdScanner, carries_jsonrpc
@@ -25,16 +24,14 @@ from underpass.http.messages import (
     RequestHead,
     ResponseHead,
     decode_response,
-    decode_trailers,
     encode_head,
     encode_trailers,
 )
-from underpass.http.sse import COMMENT, EventBoundary, may_comment
-from underpass.http.writer import response_bytes, response_framing
 from underpass.model.errors import UnderpassError
 from underpass.relay.edges.errors import ConnectorAway
 from underpass.relay.edges.own_answers import answer_bytes
 from underpass.relay.edges.ports import EdgeEvent, Exposure, Lane, Stream
+from underpass.relay.edges.reply import Reply
 from underpass.relay.protocol.errors import LaneAway
 from underpass.relay.protocol.frames import BLOCK_LIMIT
 
@@ -54,22 +51,17 @@ class Exchange:
 
     __slots__ = (
         "_answer_done",
-        "_answer_trailers",
         "_body_seconds",
-        "_boundary",
         "_changed",
         "_connection",
-        "_continued",
         "_exposure",
-        "_framing",
         "_hold",
-        "_keep_alive",
         "_over",
         "_owed",
         "_parts",
         "_pressed",
-        "_quiet_since",
         "_received",
+        "_reply",
         "_request_sent",
         "_scanner",
         "_stream",
@@ -101,19 +93,13 @@ class Exchange:
         """Nobody takes the rest of the request."""
         self._scanner: IdScanner | None = None
         # the answer
-        self._framing: BodyFraming | None = None
-        """Set with the final head."""
-        self._answer_trailers: Headers | None = None
-        self._keep_alive = False
-        self._continued = False
+        self._reply = Reply(head)
         self._changed = False
         """The protocol was changed: bytes both ways."""
         self._owed = 0
         """Bytes of answer that have not left this process."""
         self._answer_done = False
-        self._boundary: EventBoundary | None = None
         # time
-        self._quiet_since = 0.0
         self._body_seconds = 0.0
         self._ticked = 0.0
 
@@ -181,7 +167,11 @@ class Exchange:
 
     def _send_end(self) -> None:
         stream = self._stream
-        if stream is None or self._request_sent or (self.head.upgrade and self._framing is None):
+        if (
+            stream is None
+            or self._request_sent
+            or (self.head.upgrade and not self._reply.has_begun)
+        ):
             return  # after an upgrade, only the answer says whether the request ends here
         self._request_sent = True
         if self._trailers:
@@ -202,7 +192,8 @@ class Exchange:
     def fin_is_departure(self) -> bool:
         """Whether a visitor that sends FIN before its answer has left, rather than only ended
         its side (plain HTTP/1.1 allows that; asyncio's TLS cannot do it)."""
-        if self._connection.is_secure or (self._exposure and self._exposure.kind == "mcp"):
+        kind = self._exposure.kind if self._exposure is not None else ""
+        if self._connection.is_secure or self._is_websocket or kind == "mcp":
             return True
         return any(
             name.lower() == b"accept" and b"text/event-stream" in value.lower()
@@ -312,48 +303,29 @@ class Exchange:
             return
         try:
             decoded = decode_response(head)
-            if self._framing is not None:
-                raise HeadInvalid("it is the second one")
             if decoded.status >= 200:
-                self._send_head(decoded)
+                self._begin_answer(decoded)
             elif decoded.status == 101:
                 self._change_protocol(decoded)
             else:
-                self._send_informational(decoded)
+                raw = self._reply.inform(decoded)
+                self._connection.write((raw,), len(raw))
         except (msgspec.DecodeError, HeadInvalid):
             self._break(answer("origin-malformed"))
 
-    def _send_head(self, head: ResponseHead) -> None:
-        connection, request = self._connection, self.head
-        method, http10 = request.method, request.http10
-        framing = response_framing(head, method=method, http10=http10)
-        keep_alive = (
-            self.request_done
-            and connection.may_keep_alive
-            and not framing.closes
-            and not connection.edge.draining
-        )
-        raw = response_bytes(head, method=method, http10=http10, keep_alive=keep_alive)
-        self._framing = framing
-        self._keep_alive = keep_alive
-        if may_comment(head) and method != b"HEAD":
-            self._boundary = EventBoundary()
-        if request.upgrade and self.request_done:
+    def _begin_answer(self, head: ResponseHead) -> None:
+        raw = self._reply.begin(head, keep_alive=self._may_keep_alive)
+        if self.head.upgrade and self.request_done:
             self._send_end()
-        connection.write((raw,), len(raw))
-
-    def _send_informational(self, head: ResponseHead) -> None:
-        if self.head.http10 or (head.status == 100 and not self.head.expect_continue):
-            return
-        self._continued = self._continued or head.status == 100
-        raw = response_bytes(head, method=self.head.method)
         self._connection.write((raw,), len(raw))
 
+    @property
+    def _may_keep_alive(self) -> bool:
+        connection = self._connection
+        return self.request_done and connection.may_keep_alive and not connection.edge.draining
+
     def _change_protocol(self, head: ResponseHead) -> None:
-        if not self.head.upgrade or not self.request_done:
-            raise HeadInvalid("it changes the protocol unasked")
-        raw = response_bytes(head, method=self.head.method)
-        self._framing = CloseDelimitedBody()
+        raw = self._reply.change(head)
         self._changed = True
         self.request_done = False
         self._connection.write((raw,), len(raw))
@@ -367,25 +339,21 @@ class Exchange:
         """See ``StreamOwner``."""
         if self._over or self._answer_done:
             return
-        if self._framing is None:
-            self._break(answer("origin-malformed"))
-            return
         part = bytes(data)  # transports may keep it for longer than this call; bytes are not copied
         try:
-            buffers = self._framing.data(part)
-        except BodyLengthWrong:
+            buffers = self._reply.data(part)
+        except (BodyLengthWrong, HeadInvalid):
             self._break(answer("origin-malformed"))
             return
-        if self._boundary is not None:
-            self._boundary.receive_data(part)
-            self._quiet_since = 0.0
         self._owed += len(part)
         self._connection.write(buffers, len(part))
 
     def trailers_received(self, trailers: bytes) -> None:
         """See ``StreamOwner``."""
+        if self._over or self._answer_done:
+            return
         try:
-            self._answer_trailers = decode_trailers(trailers)
+            self._reply.trail(trailers)
         except msgspec.DecodeError:
             self._break(answer("origin-malformed"))
 
@@ -394,9 +362,7 @@ class Exchange:
         if self._over or self._answer_done:
             return
         try:
-            if self._framing is None:
-                raise HeadInvalid("there is none")
-            buffers = self._framing.end(self._answer_trailers)
+            buffers = self._reply.end()
         except (BodyLengthWrong, HeadInvalid):
             self._break(answer("origin-malformed"))
             return
@@ -424,24 +390,19 @@ class Exchange:
         self._release()
         if not self.request_done and self._stream is not None:
             self._stream.abort("answered")
-        self._connection.exchange_over(keep_alive=self._keep_alive)
+        self._connection.exchange_over(keep_alive=self._reply.keep_alive)
 
     def _respond(self, own: Answer) -> None:
         """Answer ourselves, before any head."""
         connection = self._connection
         self._unwanted = True
         self._parts.clear()
-        self._keep_alive = (
-            self.request_done
-            and connection.may_keep_alive
-            and not own.closes
-            and not connection.edge.draining
-        )
+        self._reply.keep_alive = self._may_keep_alive and not own.closes
         raw = answer_bytes(
             own,
             method=self.head.method,
             http10=self.head.http10,
-            keep_alive=self._keep_alive,
+            keep_alive=self._reply.keep_alive,
             jsonrpc_id=self._scanner.id if self._scanner is not None else NOT_JSONRPC,
         )
         connection.write((raw,), len(raw))
@@ -452,23 +413,21 @@ class Exchange:
         if self._exposure is not None:
             self._exposure.note(EdgeEvent.BROKEN)
         self._give_up_stream("broken")
-        if self._framing is None:
-            self._respond(own)
-            return
-        self._over = True
-        self._release()
-        self._connection.break_off(bare=self._framing.closes)
+        self._respond_or_break_off(own)
 
     def _malformed(self, malformed: Malformed) -> None:
         """The visitor's request broke after its head."""
         self.request_done = False
         self._give_up_stream(malformed.code)
-        if self._framing is None:
-            self._respond(answer_malformed(malformed))
+        self._respond_or_break_off(answer_malformed(malformed))
+
+    def _respond_or_break_off(self, own: Answer) -> None:
+        if not self._reply.has_begun:
+            self._respond(own)
             return
         self._over = True
         self._release()
-        self._connection.break_off(bare=self._framing.closes)
+        self._connection.break_off(bare=self._reply.is_bare)
 
     # -- bytes after a change of protocol -----------------------------------------------------
 
@@ -521,29 +480,19 @@ class Exchange:
         """Called about once a second; ``reading``: the visitor could have sent something."""
         elapsed = now - self._ticked if self._ticked else 0.0
         self._ticked = now
-        if self._boundary is not None:
-            self._beat(self._boundary, now)
-        elif not self.request_done and self._framing is None and reading and not self._answer_done:
-            if self.head.expect_continue and not self._continued and not self._received:
+        connection, reply = self._connection, self._reply
+        if self._answer_done:
+            return
+        if reply.has_begun:
+            if not connection.writing_paused:
+                comment = reply.comment(now, connection.edge.limits.heartbeat_seconds)
+                connection.write(comment, len(comment))
+        elif not self.request_done and reading:
+            if self.head.expect_continue and not reply.continued and not self._received:
                 return  # it waits for us
             self._body_seconds += elapsed
-            limits = self._connection.edge.limits
+            limits = connection.edge.limits
             due = (self._body_seconds - limits.body_grace_seconds) * limits.body_min_rate
             if self._received < due:
                 self._give_up_stream("request-late")
                 self._respond(answer("request-late"))
-
-    def _beat(self, boundary: EventBoundary, now: float) -> None:
-        """Keep a silent event stream alive, where a comment cannot hurt."""
-        if not self._quiet_since:
-            self._quiet_since = now
-        elif (
-            now - self._quiet_since >= self._connection.edge.limits.heartbeat_seconds
-            and boundary.is_between_events
-            and not self._connection.writing_paused
-            and not self._answer_done
-        ):
-            assert self._framing is not None
-            self._quiet_since = now
-            self._connection.write(self._framing.data(COMMENT), len(COMMENT))
-            self._connection.flush()

@@ -277,6 +277,8 @@ class VisitorConnection(asyncio.BufferedProtocol):
 
     def write(self, buffers: Sequence[Buffer], size: int) -> None:
         """Send soon: at the end of this turn of the loop at the latest."""
+        if not size:
+            return
         if not self._out_size:
             self.edge.flush_later(self)
         self._out.extend(buffers)
