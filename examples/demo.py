@@ -1,8 +1,8 @@
 """`make demo`: a real MCP server, opened through the built-in relay, proved, and called.
 
-Starts `demo_mcp_server.py` (the official SDK, default settings) on a free port, opens a tunnel to it
-with `underpass open`, prints what to try, and stays until Ctrl-C; with `--once` it calls a tool
-through the tunnel with the SDK's own client and ends.
+Starts `demo_mcp_server.py` (the official SDK, default settings) on a free port, opens a tunnel to
+it, prints what to try, and stays until Ctrl-C; with `--once` it calls a tool through the tunnel with
+the SDK's own client and ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -31,10 +30,10 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-async def wait_listening(port: int, server: subprocess.Popen[bytes]) -> None:
+async def wait_listening(port: int, server: asyncio.subprocess.Process) -> None:
     """Wait until the server takes connections."""
     async with asyncio.timeout(START_SECONDS):
-        while server.poll() is None:
+        while server.returncode is None:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
@@ -52,10 +51,12 @@ async def call_through(tunnel: OpenTunnel) -> str:
     token = tunnel.access.token
     assert token is not None
     headers = {"Authorization": f"Bearer {token.reveal()}"}
-    async with httpx2.AsyncClient(headers=headers) as http:
-        async with Client(streamable_http_client(f"{tunnel.url}/mcp", http_client=http)) as client:
-            tools = await client.list_tools()
-            result = await client.call_tool("add", {"a": 2, "b": 40})
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(f"{tunnel.url}/mcp", http_client=http)) as client,
+    ):
+        tools = await client.list_tools()
+        result = await client.call_tool("add", {"a": 2, "b": 40})
     return f"{len(tools.tools)} tools; add(2, 40) = {result.structured_content}"
 
 
@@ -76,7 +77,8 @@ async def demo(once: bool) -> int:
     """Run the demo; returns the exit code."""
     port = free_port()
     command = [sys.executable, str(HERE / "demo_mcp_server.py"), str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = asyncio.subprocess.DEVNULL
+    server = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet)
     try:
         await wait_listening(port, server)
         spec = parse_spec(f"mcp+http://127.0.0.1:{port}/mcp --purpose demo")
@@ -89,8 +91,9 @@ async def demo(once: bool) -> int:
                 print("Ctrl-C closes it", flush=True)
                 await tunnel.wait_closed()
     finally:
-        server.terminate()
-        server.wait(timeout=10)
+        with contextlib.suppress(ProcessLookupError):
+            server.terminate()
+        await server.wait()
     return 0
 
 
