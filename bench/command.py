@@ -22,7 +22,8 @@ def measure_commands(
 ) -> Iterator[tuple[str, str, float | None, str]]:
     """Name, unit, value, and why there is none; once each."""
     state = workplace.folder / "commands"
-    (state / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (state, state / "run"):
+        folder.mkdir(exist_ok=True, mode=0o700)
     environment = {
         "UNDERPASS_STATE_DIR": str(state),
         "UNDERPASS_RUNTIME_DIR": str(state / "run"),

@@ -79,7 +79,8 @@ class Underpass(Peer):
             script = 'mount --bind "$0" /etc/hosts && exec "$@"'
             command = ["unshare", "-m", "sh", "-c", script, str(self.workplace.hosts), *command]
         runtime = self.own / "run"
-        runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.own, runtime):
+            folder.mkdir(exist_ok=True, mode=0o700)
         environment = {
             "UNDERPASS_STATE_DIR": str(self.own),
             "UNDERPASS_RUNTIME_DIR": str(runtime),
