@@ -1,8 +1,8 @@
 """`make demo`: a real MCP server, opened through the built-in relay, proved, and called.
 
 Starts `demo_mcp_server.py` (the official SDK, default settings) on a free port, opens a tunnel to
-it, prints what to try, and stays until Ctrl-C; with `--once` it calls a tool through the tunnel with
-the SDK's own client and ends.
+it, prints what to try, and stays until Ctrl-C; with `--once` it calls a tool through the tunnel
+with the SDK's own client and ends.
 """
 
 from __future__ import annotations
