@@ -140,10 +140,10 @@ class World:
         return connector
 
     async def close(self) -> None:
-        for relay in self.relays:
-            await relay.close()
         for connector in self.connectors:
             await connector.close()
+        for relay in self.relays:
+            await relay.close()
 
 
 @pytest.fixture
