@@ -135,6 +135,9 @@ async def test_addresses_outside_the_allowed_networks_are_refused_at_the_edge(st
     status, fields, _ = await caller.answer()
     assert (status, fields["underpass-error"]) == (403, "gate-refused")
     assert street.tunnel.untouched
+    await caller.get(extra="Underpass-Proof: v1.whatever\r\n")
+    (await street.tunnel.accept()).answer(403, b"", [(b"Underpass-Error", b"gate-refused")])
+    assert (await caller.answer())[0] == 403, "proofs are the gatehouse's to judge"
     street.tunnel.allow = ("10.0.0.0/8", "127.0.0.0/8")
     await caller.get()
     (await street.tunnel.accept()).answer(200, b"")

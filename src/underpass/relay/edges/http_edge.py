@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Protocol
 
 from underpass.http.head import Limits
-from underpass.http.messages import RequestHead
+from underpass.http.messages import RequestHead, lookup
 from underpass.relay.edges.addresses import SourceCap, is_within
 from underpass.relay.edges.arrival import Arrival
 from underpass.relay.edges.limits import EdgeLimits
@@ -79,11 +79,19 @@ class HttpEdge:
             exposure = self.directory.find(name)
         if exposure is None or exposure.kind == "tcp" or exposure.tls == "passthrough":
             return "no-such-tunnel"
-        allow, arrival = exposure.allow, connection.arrival
-        if allow and (arrival is None or not is_within(arrival.peer[0], allow)):
+        if exposure.allow and not self._is_admitted(connection.arrival, head, exposure.allow):
             exposure.note(EdgeEvent.REFUSED)
             return "gate-refused"
         return exposure
+
+    def _is_admitted(
+        self, arrival: Arrival | None, head: RequestHead, allow: tuple[str, ...]
+    ) -> bool:
+        """The owner's proof may come from anywhere; a false one is an ordinary request to the
+        gatehouse, whose own gate refuses the address."""
+        if arrival is not None and is_within(arrival.peer[0], allow):
+            return True
+        return lookup(head.headers, b"underpass-proof") is not None
 
     # -- for connections ----------------------------------------------------------------------
 

@@ -133,7 +133,7 @@ class Exposure(Protocol):
 
     @property
     def allow(self) -> tuple[str, ...]:
-        """CIDRs that may come in at all; empty: anybody."""
+        """CIDRs that visitors whose HTTP is read here must come from; empty: from anywhere."""
 
     @property
     def public_url(self) -> str:
@@ -176,7 +176,8 @@ class LinkAcceptor(Protocol):
     """Takes the transports of connectors."""
 
     def accept_link(self, transport: asyncio.Transport, data: bytes, certificate: bytes) -> None:
-        """Own ``transport`` from now on (``set_protocol`` first); ``data`` was already read.
+        """Own ``transport`` from now on (``set_protocol`` first); ``data`` was already read, and
+        begins after the magic of a plain link.
 
         ``certificate`` is the SHA-256 of the leaf that was served, empty on a plain link. Over
         WebSocket the transport carries the same bytes in binary messages.
