@@ -139,6 +139,23 @@ async def test_what_is_not_there_is_an_error_object(runtime, method, target, cod
     assert caught.value.code == code
 
 
+async def test_a_bug_of_the_keeper_is_answered_without_its_text(runtime, monkeypatch):
+    tunnel, path = KeptTunnel(), runtime / "open-tools-1.sock"
+
+    async def fail():
+        raise ValueError("up_canary")
+
+    monkeypatch.setattr(tunnel, "prove", fail)
+    async with ApiServer(path, {"tools": tunnel}):
+        with pytest.raises(Answered) as caught:
+            await asyncio.to_thread(ask, path, "POST", "/v1/tunnels/tools/prove")
+    assert caught.value.code == "api-failed"
+    assert caught.value.message == (
+        "cannot answer POST /v1/tunnels/tools/prove: ValueError"
+        " in the process that keeps the tunnel"
+    )
+
+
 async def test_close_is_answered_and_the_socket_then_ends(runtime):
     tunnel, path = KeptTunnel(), runtime / "open-tools-1.sock"
     server = ApiServer(path, {"tools": tunnel})

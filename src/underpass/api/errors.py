@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from underpass.model.errors import Misuse, PeerFault, Setup, UnderpassError
+from underpass.model.errors import Defect, Misuse, PeerFault, Setup, UnderpassError
 
 
 class Answered(UnderpassError):
@@ -80,3 +80,15 @@ class RequestMalformed(Misuse):
     code = "request-malformed"
     sentence = "cannot read the request to the API: {why}"
     hint_text = "are both ends the same version of underpass?"
+
+
+@dataclass(eq=False)
+class ApiFailed(Defect):
+    """Something was raised in the process that keeps the tunnel, and nobody translated it."""
+
+    request: str
+    what: str
+
+    code = "api-failed"
+    sentence = "cannot answer {request}: {what} in the process that keeps the tunnel"
+    hint_text = "this is a bug of underpass: please report it with what that process logged"

@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from underpass.api.control import Control
-from underpass.api.errors import RequestMalformed
+from underpass.api.errors import ApiFailed, RequestMalformed
 from underpass.api.records import (
     REACH_SCHEMA,
     Renewal,
@@ -125,7 +125,11 @@ def build_app(controls: Mapping[str, Control]) -> Starlette:
 
     return Starlette(
         routes=[Route(row.path, endpoint(row), methods=[row.method]) for row in ROUTES],
-        exception_handlers={UnderpassError: _refuse, HTTPException: _misdirected},
+        exception_handlers={
+            UnderpassError: _refuse,
+            HTTPException: _misdirected,
+            Exception: _fail,
+        },
     )
 
 
@@ -162,3 +166,9 @@ async def _misdirected(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     what = f"{request.method} {request.url.path} is not among its routes"
     return _json(error_object(RequestMalformed(what)), error.status_code)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    # Its kind but not its text, which may quote anything. Starlette raises it again, to be logged.
+    failed = ApiFailed(f"{request.method} {request.url.path}", type(error).__name__)
+    return _json(error_object(failed), http_status(failed))
