@@ -175,67 +175,38 @@ class LaneRunner:
     # -- events -------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        # shared by nested calls (an owner may close the lane from its callback), so that every
-        # stream hears what happened in order and nothing after its end
-        undelivered = self._undelivered
-        undelivered.extend(self.lane.events())
-        while undelivered:
-            event = undelivered.popleft()
-            kind = event.__class__
-            if kind is DataReceived and event.stream.owner is not None:  # type: ignore[union-attr]
-                event.stream.owner.data_received(event.data)  # type: ignore[union-attr]
-                continue
-            if kind is LeaseSaid:
+        for event in self.lane.events():
+            if isinstance(event, LeaseSaid):
                 if self._on_lease is not None:
-                    self._on_lease(event.end)  # type: ignore[union-attr]
+                    self._on_lease(event.end)
                 continue
-            stream: Stream = event.stream  # type: ignore[union-attr]
-            owner: StreamOwner | None = stream.owner
-            if owner is None:
-                if kind is Opened:
-                    if self._on_opened is None:
-                        stream.abort("refused")
-                        stream.stop("refused")
-                    else:
-                        stream.owner = self._on_opened(stream)
-                continue
-            _DELIVER[kind](owner, event)
+            owner: StreamOwner | None = event.stream.owner
+            if owner is not None:
+                _deliver(owner, event)
+            elif isinstance(event, Opened):
+                self._opened(event.stream)
+
+    def _opened(self, stream: Stream) -> None:
+        if self._on_opened is None:
+            stream.abort("refused")
+            stream.stop("refused")
+        else:
+            stream.owner = self._on_opened(stream)
 
 
-def _head(owner: StreamOwner, event: HeadReceived) -> None:
-    owner.head_received(event.head)
-
-
-def _data(owner: StreamOwner, event: DataReceived) -> None:
-    owner.data_received(event.data)
-
-
-def _trailers(owner: StreamOwner, event: TrailersReceived) -> None:
-    owner.trailers_received(event.trailers)
-
-
-def _end(owner: StreamOwner, event: EndReceived) -> None:
-    owner.end_received()
-
-
-def _aborted(owner: StreamOwner, event: Aborted) -> None:
-    owner.aborted(event.code)
-
-
-def _stopped(owner: StreamOwner, event: Stopped) -> None:
-    owner.stopped(event.code)
-
-
-def _writable(owner: StreamOwner, event: Writable) -> None:
-    owner.resume_writing()
-
-
-_DELIVER: dict[type, Callable[..., None]] = {
-    HeadReceived: _head,
-    DataReceived: _data,
-    TrailersReceived: _trailers,
-    EndReceived: _end,
-    Aborted: _aborted,
-    Stopped: _stopped,
-    Writable: _writable,
-}
+def _deliver(owner: StreamOwner, event: LaneEvent) -> None:
+    # the order is that of how often they come
+    if isinstance(event, DataReceived):
+        owner.data_received(event.data)
+    elif isinstance(event, EndReceived):
+        owner.end_received()
+    elif isinstance(event, HeadReceived):
+        owner.head_received(event.head)
+    elif isinstance(event, Writable):
+        owner.resume_writing()
+    elif isinstance(event, TrailersReceived):
+        owner.trailers_received(event.trailers)
+    elif isinstance(event, Aborted):
+        owner.aborted(event.code)
+    elif isinstance(event, Stopped):
+        owner.stopped(event.code)

@@ -499,29 +499,29 @@ class Lane:
     def _frame_received(self, item: Item) -> None:
         kind, number, payload, complete = item
         base = kind & frames.TYPE_MASK
-        if base == frames.OPEN:
-            self._open_received(number, bytes(payload))
-            return
-        if base == frames.LIMIT:
-            self._peer_first_credit = _u32(payload)
-            return
-        if base == frames.LEASE:
-            self._lease_received(payload)
-            return
         stream = self.streams.get(number)
         if stream is None:
+            if base == frames.OPEN:
+                self._open_received(number, bytes(payload))
+                return
+            if base == frames.LIMIT:
+                self._peer_first_credit = _u32(payload)
+                return
+            if base == frames.LEASE:
+                self._lease_received(payload)
+                return
             if number == 0 or number > self._last_id:
                 raise ProtocolViolation(reason="a frame names a stream that was never opened")
             return  # a closed stream: what was on its way is dropped
         if base == frames.CREDIT:
             self._credit_received(stream, _u32(payload))
-            return
-        if base == frames.RESET:
+        elif base == frames.RESET:
             self._reset_received(stream, bytes(payload))
-            return
-        if stream.receive_done:
+        elif stream.receive_done:
             raise ProtocolViolation(reason="a frame follows the end of its stream's direction")
-        if base == frames.DATA:
+        elif base == frames.FULL:
+            self._full_received(stream, bytes(payload))
+        elif base == frames.DATA:
             self._accept(stream, len(payload), body=True)
             if payload and not stream.discarding:
                 self._events.append(DataReceived(stream, payload))
@@ -529,12 +529,10 @@ class Lane:
                 self._end_received(stream)
         elif base == frames.FIN:
             self._end_received(stream)
-        elif base == frames.FULL:
-            self._full_received(stream, bytes(payload))
         elif base in (frames.HEAD, frames.TRAILERS):
             self._block_received(stream, kind, payload)
-        else:  # pragma: no cover - the parser knows no other types
-            raise ProtocolViolation(reason=f"frame type {kind:#x} is not known")
+        else:
+            raise ProtocolViolation(reason=f"a frame of type {kind:#x} names a stream in use")
 
     def _open_received(self, number: int, payload: bytes) -> None:
         if self.opener or number <= self._last_id:
@@ -568,8 +566,14 @@ class Lane:
         else:
             self._events.append(Opened(stream, record))
         if record.head is not None:
-            stream.accept(len(record.head), body=False)
-            stream.accept(len(record.body), body=True)
+            if record.end and not full:
+                # nothing is credited back: the direction ends here
+                stream.outstanding -= size
+                stream.undrained += len(record.body)
+                self.budget.used -= len(record.head)
+            else:
+                stream.accept(len(record.head), body=False)
+                stream.accept(len(record.body), body=True)
             if not full:
                 self._events.append(HeadReceived(stream, record.head))
                 if record.body:
@@ -635,14 +639,19 @@ class Lane:
             self._forget(stream)
 
     def _full_received(self, stream: Stream, payload: bytes) -> None:
+        whole = len(payload) - 4
         size = int.from_bytes(payload[:4], "big")
-        if len(payload) < 4 or size > len(payload) - 4:
+        if not 0 <= size <= whole:
             raise ProtocolViolation(reason="a FULL frame is malformed")
-        self._accept(stream, size, body=False)
-        self._accept(stream, len(payload) - 4 - size, body=True)
+        if whole > stream.outstanding:
+            raise ProtocolViolation(reason="a stream sent more than its credit")
         if not stream.discarding:
+            # nothing is credited back: the direction ends here
+            stream.outstanding -= whole
+            stream.undrained += whole - size
+            self.budget.used -= size
             self._events.append(HeadReceived(stream, payload[4 : 4 + size]))
-            if len(payload) > 4 + size:
+            if whole > size:
                 self._events.append(DataReceived(stream, memoryview(payload)[4 + size :]))
         self._end_received(stream)
 

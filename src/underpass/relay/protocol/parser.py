@@ -8,7 +8,7 @@ counted in ``received``; link frames are not, and a link frame cut short is drop
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 from underpass.relay.protocol.errors import ProtocolViolation
 from underpass.relay.protocol.frames import (
@@ -16,11 +16,13 @@ from underpass.relay.protocol.frames import (
     CONTROL_LIMITS,
     DATA,
     END,
+    HEAD,
     HEADER,
     HEADER_SIZE,
     LENGTH_MASK,
     LINK,
     MORE,
+    TRAILERS,
     TYPE_MASK,
 )
 
@@ -30,7 +32,12 @@ Item = tuple[int, int, "bytes | memoryview", bool]
 """Type with flags, stream, payload, and whether the payload is complete (only DATA comes in
 parts; an empty last part is never left out)."""
 
-_FLAGS_ALLOWED: Final = {DATA: END, 3: MORE, 4: MORE}  # HEAD and TRAILERS may continue
+_LIMITS: Final = {
+    **CONTROL_LIMITS,
+    HEAD | MORE: CONTROL_LIMITS[HEAD],
+    TRAILERS | MORE: CONTROL_LIMITS[TRAILERS],
+}
+"""Largest payload by type with its flags; only HEAD and TRAILERS may continue."""
 
 
 class FrameParser:
@@ -97,7 +104,8 @@ class FrameParser:
                 else:
                     items.append((kind, stream, b"", True))
                 continue
-            _check_control(kind, length)
+            if length > _LIMITS.get(kind, -1):
+                _refuse(kind)
             end = position + HEADER_SIZE + length
             if end > total:
                 self._keep(data[position:])
@@ -139,7 +147,8 @@ class FrameParser:
             else:
                 items.append((kind, stream, b"", True))
             return data, HEADER_SIZE - have
-        _check_control(kind, length)
+        if length > _LIMITS.get(kind, -1):
+            _refuse(kind)
         whole = HEADER_SIZE + length
         used = whole - have
         kept = self._partial + data[:used]
@@ -155,10 +164,7 @@ class FrameParser:
         return data, used
 
 
-def _check_control(kind: int, length: int) -> None:
-    base = kind & (TYPE_MASK | LINK)
-    limit = CONTROL_LIMITS.get(base)
-    if limit is None or kind & ~(TYPE_MASK | LINK) & ~_FLAGS_ALLOWED.get(base, 0):
-        raise ProtocolViolation(reason=f"frame type {kind:#x} is not known")
-    if length > limit:
-        raise ProtocolViolation(reason=f"a frame of type {base:#x} is too long")
+def _refuse(kind: int) -> NoReturn:
+    known = kind in _LIMITS
+    why = "is too long" if known else "is not known"
+    raise ProtocolViolation(reason=f"a frame of type {kind:#x} {why}")
