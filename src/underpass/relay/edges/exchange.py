@@ -14,7 +14,6 @@ import msgspec
 
 from underpass.http.answers import NOT_JSONRPC, Answer, answer, answer_malformed
 from underpass.http.errors import BodyLengthWrong, HeadInvalid
-from underpass.http.fields import stamp, strip_claims
 from underpass.http.jsonrpc import IdScanner, carries_jsonrpc
 from underpass.http.messages import (
     EndOfMessage,
@@ -24,12 +23,13 @@ from underpass.http.messages import (
     RequestHead,
     ResponseHead,
     decode_response,
-    encode_head,
     encode_trailers,
 )
 from underpass.model.errors import UnderpassError
 from underpass.relay.edges.errors import ConnectorAway
+from underpass.relay.edges.outgoing import outgoing_head
 from underpass.relay.edges.own_answers import answer_bytes
+from underpass.relay.edges.pace import BodyPace
 from underpass.relay.edges.ports import EdgeEvent, Exposure, Lane, Stream
 from underpass.relay.edges.reply import Reply
 from underpass.relay.protocol.errors import LaneAway
@@ -51,13 +51,13 @@ class Exchange:
 
     __slots__ = (
         "_answer_done",
-        "_body_seconds",
         "_changed",
         "_connection",
         "_exposure",
         "_hold",
         "_over",
         "_owed",
+        "_pace",
         "_parts",
         "_pressed",
         "_received",
@@ -65,7 +65,6 @@ class Exchange:
         "_request_sent",
         "_scanner",
         "_stream",
-        "_ticked",
         "_trailers",
         "_unwanted",
         "head",
@@ -99,9 +98,7 @@ class Exchange:
         self._owed = 0
         """Bytes of answer that have not left this process."""
         self._answer_done = False
-        # time
-        self._body_seconds = 0.0
-        self._ticked = 0.0
+        self._pace: BodyPace | None = None
 
     # -- the request --------------------------------------------------------------------------
 
@@ -224,21 +221,7 @@ class Exchange:
             exposure.note(EdgeEvent.REFUSED)
             self._respond(answer("over-limit"))
             return
-        secure = arrival.server_name is not None
-        headers = strip_claims(head.headers)
-        headers += stamp(arrival.peer[0], secure=secure, host=head.host)
-        outgoing = RequestHead(
-            head.method,
-            head.target,
-            head.host,
-            headers,
-            head.body,
-            head.upgrade,
-            head.expect_continue,
-            head.http10,
-            head.te_trailers,
-        )
-        encoded = encode_head(outgoing)
+        encoded = outgoing_head(head, arrival)
         if len(encoded) > BLOCK_LIMIT:  # our stamps made it so: no lane would carry it
             exposure.give_stream()
             exposure.note(EdgeEvent.REFUSED)
@@ -251,7 +234,7 @@ class Exchange:
             stream = lane.open(
                 "http",
                 peer=arrival.peer,
-                secure=secure,
+                secure=arrival.secure,
                 head=encoded,
                 body=body,
                 end=whole,
@@ -478,8 +461,6 @@ class Exchange:
 
     def tick(self, now: float, *, reading: bool) -> None:
         """Called about once a second; ``reading``: the visitor could have sent something."""
-        elapsed = now - self._ticked if self._ticked else 0.0
-        self._ticked = now
         connection, reply = self._connection, self._reply
         if self._answer_done:
             return
@@ -487,12 +468,12 @@ class Exchange:
             if not connection.writing_paused:
                 comment = reply.comment(now, connection.edge.limits.heartbeat_seconds)
                 connection.write(comment, len(comment))
-        elif not self.request_done and reading:
+        elif not self.request_done:
             if self.head.expect_continue and not reply.continued and not self._received:
                 return  # it waits for us
-            self._body_seconds += elapsed
-            limits = connection.edge.limits
-            due = (self._body_seconds - limits.body_grace_seconds) * limits.body_min_rate
-            if self._received < due:
+            if self._pace is None:
+                self._pace = BodyPace(connection.edge.limits)
+            self._pace.received = self._received
+            if self._pace.is_late(now, reading=reading):
                 self._give_up_stream("request-late")
                 self._respond(answer("request-late"))

@@ -18,6 +18,7 @@ from underpass.http.reader import RequestReader
 from underpass.relay.edges.arrival import Arrival, arrive
 from underpass.relay.edges.exchange import Exchange
 from underpass.relay.edges.own_answers import answer_bytes
+from underpass.relay.edges.pace import StallWatch
 from underpass.relay.edges.sockets import Departure, look_for_departure, reset, unsent
 
 if TYPE_CHECKING:
@@ -55,14 +56,13 @@ class VisitorConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_early",
         "_eof",
-        "_last_unsent",
         "_lingered",
         "_out",
         "_out_size",
         "_pumping",
         "_queue",
         "_reading",
-        "_stalled_since",
+        "_stall",
         "_upgrade_refused",
         "arrival",
         "deadline",
@@ -99,8 +99,7 @@ class VisitorConnection(asyncio.BufferedProtocol):
         self._lingered = 0
         self._pumping = False
         self._upgrade_refused = False
-        self._stalled_since = 0.0
-        self._last_unsent = -1
+        self._stall: StallWatch | None = None
 
     # -- the transport ------------------------------------------------------------------------
 
@@ -161,7 +160,7 @@ class VisitorConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The visitor's socket is full."""
         self.writing_paused = True
-        self._last_unsent = -1
+        self._stall = None
 
     def resume_writing(self) -> None:
         """All that was written has left this process."""
@@ -457,10 +456,7 @@ class VisitorConnection(asyncio.BufferedProtocol):
         return departure == Departure.GONE
 
     def _is_stalled(self, now: float) -> bool:
-        """Whether the visitor has taken nothing for too long."""
         assert self.transport is not None
-        waiting = unsent(self.transport)
-        if waiting != self._last_unsent:
-            self._last_unsent = waiting
-            self._stalled_since = now
-        return now - self._stalled_since >= self.edge.limits.write_stall_seconds
+        if self._stall is None:
+            self._stall = StallWatch(self.edge.limits)
+        return self._stall.is_stalled(now, unsent(self.transport))
