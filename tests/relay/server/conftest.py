@@ -382,3 +382,9 @@ async def process(rig: Rig) -> AsyncIterator[Process]:
 def stranger(rig: Rig) -> Process:
     """A process of a key that was never enrolled."""
     return Process(rig, Ed25519PrivateKey.generate())
+
+
+@pytest.fixture
+def owner() -> Owner:
+    """Owner of a stream that a test opens at the relay."""
+    return Owner()

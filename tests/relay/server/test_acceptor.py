@@ -32,9 +32,10 @@ class TestFirstLink:
         record = await rig.stored()
         assert (record.epoch, record.instance) == (1, process.instance)
 
-    async def test_a_stream_reaches_the_connector_and_back(self, rig: Any, process: Any) -> None:
+    async def test_a_stream_reaches_the_connector_and_back(
+        self, rig: Any, process: Any, owner: Any
+    ) -> None:
         await process.welcome()
-        owner = _owner()
         lane = rig.tunnel().lane_nowait()
         mine = lane.open("tcp", peer=("192.0.2.1", 5), secure=True, owner=owner)
         mine.send_data(b"hello")
@@ -146,9 +147,10 @@ class TestRefusals:
 
 
 class TestResume:
-    async def test_a_lane_goes_on_after_a_lost_link(self, rig: Any, process: Any) -> None:
+    async def test_a_lane_goes_on_after_a_lost_link(
+        self, rig: Any, process: Any, owner: Any
+    ) -> None:
         await process.welcome()
-        owner = _owner()
         mine = rig.tunnel().lane_nowait().open("tcp", owner=owner)
         theirs = await asyncio.wait_for(process.streams.get(), WITHIN)
         process.cut()
@@ -164,10 +166,9 @@ class TestResume:
         assert rig.tunnel().lane_nowait() is not None
 
     async def test_offsets_that_cannot_be_joined_lose_the_lane(
-        self, rig: Any, process: Any
+        self, rig: Any, process: Any, owner: Any
     ) -> None:
         await process.welcome()
-        owner = _owner()
         rig.tunnel().lane_nowait().open("tcp", owner=owner)
         await asyncio.wait_for(process.streams.get(), WITHIN)
         assert await process.refusal(received=10_000_000) == "unknown-lane"
@@ -197,11 +198,10 @@ class TestResume:
         assert (await waiting).attached
 
     async def test_a_lane_without_link_is_lost_after_the_resume_window(
-        self, rig: Any, process: Any
+        self, rig: Any, process: Any, owner: Any
     ) -> None:
         await process.welcome()
         rig.tunnel().session._window = 0.0
-        owner = _owner()
         rig.tunnel().lane_nowait().open("tcp", owner=owner)
         process.cut()
         await asyncio.wait_for(owner.ended.wait(), WITHIN)
@@ -211,9 +211,10 @@ class TestResume:
 
 
 class TestTakeover:
-    async def test_a_new_instance_takes_over_at_once(self, rig: Any, process: Any) -> None:
+    async def test_a_new_instance_takes_over_at_once(
+        self, rig: Any, process: Any, owner: Any
+    ) -> None:
         await process.welcome()
-        owner = _owner()
         rig.tunnel().lane_nowait().open("tcp", owner=owner)
         newer = process.restarted()
         welcome = await newer.welcome()
@@ -307,10 +308,21 @@ class TestMalice:
         await until(lambda: not rig.acceptor._introductions)
 
     async def test_introductions_are_bounded(
-        self, rig: Any, process: Any, monkeypatch: pytest.MonkeyPatch
+        self, process: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("underpass.relay.server.acceptor.MOST_INTRODUCTIONS", 0)
         assert await process.refusal() == "over-limit"
+
+    async def test_whoever_only_knocks_makes_room(
+        self, rig: Any, process: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("underpass.relay.server.acceptor.MOST_INTRODUCTIONS", 2)
+        knocks = [await asyncio.open_connection("127.0.0.1", rig.port) for _ in range(2)]
+        await until(lambda: len(rig.acceptor._introductions) == 2)
+        await process.welcome()
+        assert len(rig.acceptor._introductions) == 1
+        for _, writer in knocks:
+            writer.close()
 
     async def test_a_silent_link_is_given_up(
         self, rig: Any, monkeypatch: pytest.MonkeyPatch
@@ -321,30 +333,3 @@ class TestMalice:
             await asyncio.wait_for(reader.readexactly(1 << 20), WITHIN)
         writer.close()
         assert not rig.acceptor._introductions
-
-
-def _owner() -> Any:
-    class Owner:
-        def __init__(self) -> None:
-            self.data = b""
-            self.codes: list[str] = []
-            self.ended = asyncio.Event()
-
-        def data_received(self, data: bytes | memoryview) -> None:
-            self.data += data
-
-        def end_received(self) -> None:
-            self.ended.set()
-
-        def aborted(self, code: str) -> None:
-            self.codes.append(code)
-            self.ended.set()
-
-        def stopped(self, code: str) -> None:
-            self.codes.append(code)
-
-        def head_received(self, head: bytes) -> None: ...
-        def trailers_received(self, trailers: bytes) -> None: ...
-        def resume_writing(self) -> None: ...
-
-    return Owner()

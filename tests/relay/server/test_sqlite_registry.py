@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from underpass.model.errors_run import LooseMode, NotAPlainFile
 from underpass.relay.server.errors import RegistryTooNew, RegistryUnavailable
 from underpass.relay.server.registry import KeyRecord, NameRecord
 from underpass.relay.server.schema import MIGRATIONS
@@ -113,6 +114,7 @@ def test_a_file_of_a_later_version_is_refused(path: Path) -> None:
     later = sqlite3.connect(path)
     later.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     later.close()
+    path.chmod(0o600)
     with pytest.raises(RegistryTooNew) as caught:
         open_registry(path)
     assert caught.value.message == (
@@ -137,3 +139,24 @@ async def test_an_epoch_is_on_disk_when_it_is_returned(
     assert other.execute("SELECT epoch FROM names").fetchall() == [(5,)]
     other.close()
     await registry.close()
+
+
+def test_a_file_that_others_can_read_is_refused(path: Path) -> None:
+    path.touch(mode=0o644)
+    path.chmod(0o644)
+    with pytest.raises(LooseMode) as caught:
+        open_registry(path)
+    assert caught.value.mode == "0644"
+
+
+def test_a_link_to_a_file_is_refused(path: Path) -> None:
+    path.symlink_to(path.with_name("elsewhere"))
+    with pytest.raises(NotAPlainFile):
+        open_registry(path)
+
+
+def test_what_is_no_database_is_refused(path: Path) -> None:
+    path.write_bytes(b"nonsense" * 1000)
+    path.chmod(0o600)
+    with pytest.raises(RegistryUnavailable):
+        open_registry(path)

@@ -33,7 +33,8 @@ INTRODUCTION_SECONDS: Final = 10.0
 
 MOST_INTRODUCTIONS: Final = 2048
 """Links that may be in their introduction at once: a restart with a thousand connectors of two
-lanes each fits; what comes beside that is told to come again."""
+lanes each fits. When it is full the one that has been silent for longest makes room, so that a
+stranger who only knocks keeps nobody out; are all being judged, the newcomer comes again."""
 
 
 class Acceptor:
@@ -59,7 +60,8 @@ class Acceptor:
         self._now = now
         self._loop = loop
         self._log = log
-        self._introductions: set[Introduction] = set()
+        self._introductions: dict[Introduction, None] = {}
+        """In order of arrival."""
         self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -78,12 +80,12 @@ class Acceptor:
         link = Link(introduction, self._loop)
         transport.set_protocol(link)
         link.connection_made(transport)
-        if self._closed or len(self._introductions) >= MOST_INTRODUCTIONS:
+        if self._closed or not self._has_room():
             self._log.warning("link refused", code="over-limit", waiting=MOST_INTRODUCTIONS)
             link.send_greeting(refusal(OverLimit(what="room for introductions"), 1.0))
             link.close()
             return
-        self._introductions.add(introduction)
+        self._introductions[introduction] = None
         introduction.begin(link, self._challenge())
         if data:
             link.data_received(data)
@@ -105,7 +107,7 @@ class Acceptor:
 
     def finished(self, introduction: Introduction) -> None:
         """The introduction is over, one way or the other."""
-        self._introductions.discard(introduction)
+        self._introductions.pop(introduction, None)
 
     def lost(self, link: Link, reason: str) -> None:
         """A link that carried a lane ended."""
@@ -155,6 +157,15 @@ class Acceptor:
             self._links.add(link)
             self._log.info("link attached", name=hello.name, instance=hello.instance.hex())
 
+    def _has_room(self) -> bool:
+        if len(self._introductions) < MOST_INTRODUCTIONS:
+            return True
+        silent = next((each for each in self._introductions if each.is_silent), None)
+        if silent is None:
+            return False
+        silent.give_up()
+        return True
+
     def _challenge(self) -> Challenge:
         return Challenge(relay=self.relay, nonce=secrets.token_bytes(NONCE_SIZE), now=self._now())
 
@@ -169,6 +180,11 @@ class Introduction:
         """Set while a hello is awaited: it is answered once."""
         self._link: Link | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no hello has come."""
+        return self._challenge is not None
 
     def begin(self, link: Link, challenge: Challenge) -> None:
         """Say the challenge and wait for the hello."""

@@ -84,6 +84,7 @@ class Keeper:
             if not self._keys.is_good(tunnel.record.key):
                 self._log.info("key revoked: tunnel cut", name=tunnel.name)
                 self.tunnels.remove(tunnel.name, KeyRevoked(self._relay))
+            tunnel.usage.limits = self._limits(tunnel.record.key)
         stored = {record.name: record for record in await self._registry.names()}
         for tunnel in self.tunnels:
             if not _is_same(tunnel, stored.get(tunnel.name)):
