@@ -11,6 +11,8 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ("tests.canary",)
+
 settings.register_profile(
     "usual", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
