@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -544,14 +543,3 @@ def _wait_for_clock(at: float) -> None:
 
     while time.time() < at:
         time.sleep(0.02)
-
-
-def test_statistics_are_plain_numbers() -> None:
-    from underpass.relay.server.statistics import RelayStatistics, metrics_text
-
-    numbers = RelayStatistics(tunnels=2, links_refused=3, events={"request": 7})
-    text = metrics_text(lambda: numbers)().decode()
-    assert "underpass_relay_tunnels 2.0" in text
-    assert "underpass_relay_links_refused_total 3.0" in text
-    assert 'underpass_relay_events_total{event="request"} 7.0' in text
-    assert json.dumps(numbers.tunnels) == "2"

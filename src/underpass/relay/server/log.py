@@ -10,8 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
-
 BURST: Final = 50
 PER_SECOND: Final = 2.0
 """A line has some 200 bytes: 35 MB a day at the worst for each kind of event, of which there are
@@ -74,17 +72,45 @@ def relay_log(now: Callable[[], float]) -> RelayLog:
 
     An embedded relay is therefore silent below a warning, unless its program wants to hear it.
     """
-    logger = structlog.wrap_logger(
-        logging.getLogger("underpass.relay"),
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    return RelayLog(logger, now)
+    return RelayLog(_Lines(), now)
+
+
+class _Lines:
+    """structlog over ``logging``, made when there is a first line to write: importing it takes a
+    tenth of a second, and an embedded relay may never say a word."""
+
+    def __init__(self) -> None:
+        self._under = logging.getLogger("underpass.relay")
+        self._logger: Any = None
+
+    def info(self, event: str, **facts: object) -> None:
+        """See ``RelayLog``."""
+        self._say(logging.INFO, event, facts)
+
+    def warning(self, event: str, **facts: object) -> None:
+        """See ``RelayLog``."""
+        self._say(logging.WARNING, event, facts)
+
+    def error(self, event: str, **facts: object) -> None:
+        """See ``RelayLog``."""
+        self._say(logging.ERROR, event, facts)
+
+    def _say(self, level: int, event: str, facts: dict[str, object]) -> None:
+        if not self._under.isEnabledFor(level):
+            return
+        if self._logger is None:
+            import structlog
+
+            self._logger = structlog.wrap_logger(
+                self._under,
+                processors=[
+                    structlog.stdlib.add_log_level,
+                    structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.JSONRenderer(),
+                ],
+                wrapper_class=structlog.stdlib.BoundLogger,
+            )
+        self._logger.log(level, event, **facts)
 
 
 def log_to_stderr() -> None:

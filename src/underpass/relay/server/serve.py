@@ -25,7 +25,7 @@ from underpass.relay.server.log import RelayLog, relay_log
 from underpass.relay.server.registry import KeyLimits, Registry
 from underpass.relay.server.sockets import bind
 from underpass.relay.server.sqlite_registry import open_registry
-from underpass.relay.server.statistics import RelayStatistics, metrics_text
+from underpass.relay.server.statistics import RelayStatistics
 from underpass.relay.server.tunnel_doors import TunnelDoors
 from underpass.relay.server.tunnels import Tunnels
 from underpass.relay.server.turns import Turns
@@ -294,6 +294,9 @@ class RunningRelay:
         return load_certificate(chain, key)
 
     async def _serve_health(self, host: str, port: int) -> None:
+        # Only here: an embedded relay, which has no such door, must start without it.
+        from underpass.relay.server.metrics import metrics_text
+
         door = HealthDoor(
             self._loop,
             is_healthy=lambda: self._draining is None and not self._closed.is_set(),

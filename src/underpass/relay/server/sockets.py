@@ -6,8 +6,6 @@ import errno
 import socket
 from typing import Final
 
-import psutil
-
 from underpass.relay.server.errors import CannotListen
 
 _REASONS: Final = {
@@ -44,6 +42,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 def holder_of(port: int) -> str:
     """Who listens on a port, as far as this user may see it."""
+    import psutil  # only once something has gone wrong
+
     try:
         for connection in psutil.net_connections("tcp"):
             local, pid = connection.laddr, connection.pid
