@@ -6,11 +6,15 @@ import selectors
 import socket
 import ssl
 import threading
+import time
 from contextlib import ExitStack
 from types import TracebackType
 
 from bench.origins import BULK_PATH
 from bench.visitor import Door, connect
+
+GATHERING = 60.0
+"""Seconds for all visitors to get in: some tunnels let one slow reader hold up everybody."""
 
 
 class Crowd:
@@ -39,8 +43,11 @@ class Crowd:
         self._thread = threading.Thread(target=self._read, name="crowd")
         if self.is_reading:
             self._thread.start()
+        deadline = time.monotonic() + GATHERING
         try:
-            for _ in range(self.size):
+            for number in range(self.size):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{number} visitors were let in within {GATHERING:g} s")
                 visitor = connect(self.door)
                 self._sockets.callback(visitor.close)
                 if not self.is_reading:

@@ -63,13 +63,20 @@ class Program:
             return []
 
     def memory(self) -> int:
-        """Bytes of memory of the whole tree; pages shared with others count in proportion."""
+        """Bytes of memory that the whole tree has filled itself.
+
+        Pages of program files do not count, since how much of them is whose depends on who else
+        runs the same program; pages shared after a fork count once.
+        """
         total = 0
         for process in self.tree():
             try:
-                total += process.memory_full_info().pss
-            except psutil.Error:
+                rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+            except OSError:  # ended meanwhile
                 continue
+            for line in rollup.splitlines():
+                if line.startswith("Pss_Anon:"):
+                    total += int(line.split()[1]) * 1024
         return total
 
     def wait_json(self, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -200,6 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
     if reason := origins.missing():
         parser.error(reason)
     scale = QUICK if chosen.quick else Scale()
+    # Ending in order ends all that was started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         running = Origins(folder)

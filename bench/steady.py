@@ -23,7 +23,7 @@ class Scale:
     bulk: int = 1 << 30
     seconds: float = 2.0
     first_bytes: int = 5
-    idle_connections: int = 200
+    idle_connections: int = 500
     idle_tunnels: int = 5
     black_hole: float = 5.0
     narrow_seconds: float = 15.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TIMEOUT = 30.0
 
@@ -21,13 +21,12 @@ class Door:
     headers: tuple[str, ...] = ()
     """Further header lines of every HTTP request."""
     tls: ssl.SSLContext | None = None
+    public_port: int | None = None
+    """The port that visitors name, if something else stands in front of it."""
 
     @property
     def authority(self) -> str:
-        if not self.name:
-            return f"{self.host}:{self.port}"
-        # frp's virtual hosts are found by the name alone as well as with the port.
-        return f"{self.name}:{self.port}"
+        return f"{self.name or self.host}:{self.public_port or self.port}"
 
     @property
     def url(self) -> str:
@@ -40,7 +39,7 @@ class Door:
 
     def at(self, host: str, port: int) -> Door:
         """The same door with something in front of it."""
-        return Door(host, port, self.name, self.headers, self.tls)
+        return replace(self, host=host, port=port, public_port=self.public_port or self.port)
 
 
 def connect(door: Door, timeout: float = TIMEOUT) -> socket.socket:
