@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
+import errno
 import socket
 
 import pytest
@@ -13,34 +12,36 @@ from underpass.relay.edges.acceptor import Acceptor
 from underpass.relay.edges.sweeper import Sweeper
 
 
+class Exhausted(socket.socket):
+    """A listener in a process that is out of descriptors until ``relief``."""
+
+    relief = False
+    asked = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.asked += 1
+        if not self.relief:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
 async def test_out_of_descriptors_is_a_pause_and_not_a_storm(
-    make_listener, wait_until, caplog: pytest.LogCaptureFixture
+    wait_until, caplog: pytest.LogCaptureFixture
 ) -> None:
-    loop = asyncio.get_running_loop()
-    listener = make_listener()
+    listener = Exhausted()
+    listener.bind(("127.0.0.1", 0))
     listener.setblocking(False)
     listener.listen()
     client = socket.create_connection(listener.getsockname())
     accepted: list[socket.socket] = []
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
-    acceptor = Acceptor(loop, listener, lambda sock, _: accepted.append(sock), a_turn=8)
-    filler = []
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 4, before[1]))
-        try:
-            while True:
-                filler.append(os.dup(client.fileno()))
-        except OSError:
-            pass
-        await asyncio.sleep(0.1)
-        assert not accepted
-        assert len(caplog.records) == 1
-        assert "cannot accept visitors" in caplog.text
-    finally:
-        for descriptor in filler:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    acceptor = Acceptor(
+        asyncio.get_running_loop(), listener, lambda sock, _: accepted.append(sock), a_turn=8
+    )
+    await wait_until(lambda: listener.asked)
+    await asyncio.sleep(0.1)
+    assert listener.asked == 1
+    assert "cannot accept visitors" in caplog.text
+    listener.relief = True
     await wait_until(lambda: accepted)
     acceptor.close()
     acceptor.close()

@@ -12,6 +12,7 @@ import pytest
 from underpass.relay.edges.addresses import SourceCap
 from underpass.relay.edges.certificates import CertificateUnusable, load_certificate
 from underpass.relay.edges.limits import EdgeLimits
+from underpass.relay.edges.peek import Peek
 from underpass.relay.protocol.reach import ReachAnswer, ReachChannel, ReachHello, greeting
 
 ASK = b"GET / HTTP/1.1\r\nHost: demo.relay.test\r\n\r\n"
@@ -110,6 +111,34 @@ async def test_a_client_hello_in_many_segments_is_understood(house) -> None:
     tls.write(ASK)
     caller.say(outgoing.read())
     assert (await (await house.tunnel.accept()).head()).host == b"demo.relay.test"
+
+
+async def test_early_wake_ups_are_neither_an_end_nor_a_busy_loop(house, monkeypatch) -> None:
+    # As under memory pressure, when Linux ignores SO_RCVLOWAT.
+    monkeypatch.setattr(Peek, "_wait_for", lambda self, count: None)
+    looks = 0
+    look = Peek._look
+
+    def counted(self: Peek) -> None:
+        nonlocal looks
+        looks += 1
+        look(self)
+
+    monkeypatch.setattr(Peek, "_look", counted)
+    caller = await house.call(await house.listen(tls=True))
+    caller.say(b"\x16\x03\x01")
+    await asyncio.sleep(0.1)
+    assert 2 < looks < 12
+    caller.say(b"\xff\xff")
+    assert await caller.closed()
+
+
+async def test_a_visitor_that_ends_within_its_client_hello_is_let_go(house, wait_until) -> None:
+    caller = await house.call(await house.listen(tls=True))
+    caller.say(b"\x16\x03\x01")
+    caller.writer.write_eof()
+    assert await caller.closed()
+    assert not len(house.door.sweeper)
 
 
 @pytest.mark.parametrize(
@@ -306,6 +335,29 @@ async def test_draining_ends_idle_connections_and_lets_busy_ones_finish(house) -
     assert await busy.closed()
     with pytest.raises(ConnectionRefusedError):
         await house.call(port)
+
+
+async def test_closing_the_door_ends_everybody(house, make_listener, wait_until) -> None:
+    port = await house.listen()
+    tcp = await house.door.open_tcp(make_listener())
+    house.names.ports[tcp] = make_tcp = house.names.hosts["tcp.relay.test"] = house.tunnel
+    redirect = await house.door.open_redirect(make_listener())
+    silent, held, waiting = [await house.call(port) for _ in range(3)]
+    held.say(b"UREA")
+    waiting.say(b"UREACH1\n")
+    busy = await house.call(port)
+    busy.say(ASK)
+    await (await house.tunnel.accept()).head()
+    make_tcp.kind = "tcp"
+    byte = await house.call(tcp)
+    await house.tunnel.accept()
+    slow = await house.call(redirect)
+    slow.say(b"GET")
+    await wait_until(lambda: len(house.door.sweeper) == 2 and len(house.door.bytes.visitors) == 2)
+    house.door.close()
+    for caller in (silent, held, waiting, busy, byte, slow):
+        assert await caller.closed()
+    assert not house.door.bytes.visitors
 
 
 async def test_the_limits_are_those_that_were_promised() -> None:

@@ -32,6 +32,8 @@ class ByteEdge:
         self.sources = SourceCap(self.limits.connections_per_source) if sources is None else sources
         self.sweeper = Sweeper(loop, self.limits.sweep_seconds)
         """Only those whose reading is paused, or who have not said what they want."""
+        self.visitors: set[ByteVisitor] = set()
+        """Everybody who is connected."""
         self.buffer = memoryview(bytearray(self.limits.read_size))
         """One buffer for all reads: filled and emptied within one call back."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,9 +58,12 @@ class ByteEdge:
         return task
 
     def close(self) -> None:
-        """Stop waiting and timing. Streams end with their lanes, connections with their streams."""
+        """End everything now."""
         for task in tuple(self._tasks):
             task.cancel()
+        for visitor in tuple(self.visitors):
+            if visitor.transport is not None:
+                visitor.transport.abort()
         self.sweeper.close()
 
 

@@ -114,6 +114,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
                 return
         # Zero would do for plain transports; TLS ones pause at ``size >= high``, so at nothing.
         self.transport.set_write_buffer_limits(high=1, low=0)
+        self.edge.visitors.add(self)
         self.begin()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -138,6 +139,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self.edge.sweeper.discard(self)
+        self.edge.visitors.discard(self)
         if self.arrival is not None and self.arrival.counted:
             self.edge.sources.give(self.arrival.counted)
         self.leave("visitor-left")

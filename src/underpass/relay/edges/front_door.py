@@ -293,6 +293,9 @@ class FrontDoor:
         self._peeks.clear()
         for task in tuple(self._tasks):
             task.cancel()
+        for member in self.sweeper:
+            if isinstance(member, FirstBytes):
+                member.close()
         self.sweeper.close()
         self.http.close()
         self.bytes.close()

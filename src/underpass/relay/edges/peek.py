@@ -17,8 +17,10 @@ from underpass.model.errors import PeerFault
 from underpass.relay.edges.client_hello import ClientHello, parse_client_hello
 from underpass.relay.edges.ports import Peer
 from underpass.relay.edges.proxy_protocol import V2_MAX, ProxyHeader, parse_proxy_header
+from underpass.relay.edges.sockets import Departure, departure_of
 
 _PEEK_LIMIT: Final = 16 * 1024
+_RETRY: Final = 0.02
 
 
 class Peek:
@@ -36,6 +38,7 @@ class Peek:
         "_lowat",
         "_peer",
         "_refused",
+        "_retry",
         "_seen",
         "_wants_hello",
         "_wants_proxy",
@@ -67,6 +70,7 @@ class Peek:
         self._refused = refused
         self._seen = 0
         self._lowat = 1
+        self._retry: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Look at once, then whenever more has come. Where nothing is to be seen, nothing is
@@ -80,6 +84,9 @@ class Peek:
     def cancel(self) -> None:
         """Look no more. The socket stays open."""
         self._loop.remove_reader(self.sock.fileno())
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     def tick(self, now: float) -> None:
         """Refuse when the time is over."""
@@ -100,8 +107,11 @@ class Peek:
         except (BlockingIOError, InterruptedError):
             self._wait_for(1)
             return True
-        if len(data) <= self._seen:  # woken, but nothing new: the visitor has closed
-            raise ConnectionAbortedError
+        if len(data) <= self._seen:
+            if not data or departure_of(self.sock.fileno()) != Departure.STAYS:
+                raise ConnectionAbortedError
+            self._pause()
+            return True
         if self._wants_proxy:
             header = parse_proxy_header(data[:V2_MAX])
             if isinstance(header, ProxyHeader):
@@ -123,6 +133,16 @@ class Peek:
         self._seen = len(data)
         self._wait_for(needed)
         return True
+
+    def _pause(self) -> None:
+        """Woken too early: when memory for TCP runs short, the kernel no longer waits for
+        SO_RCVLOWAT. Look again after a while, instead of at every turn of the loop."""
+        self._loop.remove_reader(self.sock.fileno())
+        self._retry = self._loop.call_later(_RETRY, self._resume)
+
+    def _resume(self) -> None:
+        self._retry = None
+        self._loop.add_reader(self.sock.fileno(), self._look)
 
     def _finish(self, hello: ClientHello | None) -> None:
         self._wait_for(1)

@@ -72,7 +72,12 @@ class Redirect(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Called about once a second."""
-        if now >= self._deadline and self._transport is not None:
+        if now >= self._deadline:
+            self.close()
+
+    def close(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
             self._transport.abort()
 
     def _say(self, raw: bytes) -> None:
@@ -116,5 +121,8 @@ class RedirectEdge:
         return response_bytes(moved, method=head.method, http10=head.http10, keep_alive=False)
 
     def close(self) -> None:
-        """Stop timing."""
+        """End everything now."""
+        for member in self.sweeper:
+            if isinstance(member, Redirect):
+                member.close()
         self.sweeper.close()

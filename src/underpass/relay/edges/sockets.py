@@ -55,15 +55,20 @@ class Departure(IntEnum):
 
 
 def look_for_departure(transport: asyncio.Transport) -> Departure:
-    """Ask the kernel, without waiting, whether the visitor has closed .
+    """Ask the kernel, without waiting, whether the visitor has closed.
 
     macOS has no POLLRDHUP: there a FIN behind unread bytes is seen once they are read.
     """
     sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
+    return Departure.GONE if sock is None else departure_of(sock.fileno())
+
+
+def departure_of(descriptor: int) -> Departure:
+    """The same for a bare descriptor."""
+    if descriptor < 0:
         return Departure.GONE
     poll = select.poll()
-    poll.register(sock.fileno(), _RDHUP)
+    poll.register(descriptor, _RDHUP)
     for _, events in poll.poll(0):
         if events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
             return Departure.GONE
