@@ -293,7 +293,7 @@ class TestTakeover:
         assert len(rig.tunnels._farewells) == 0
         assert len(rig.turns) == 0
         assert len(rig.tunnels.memory) == 1
-        assert rig.acceptor.links == 1
+        assert len(rig.tunnel().links) == 1
         process.close()
 
 

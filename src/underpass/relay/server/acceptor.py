@@ -62,14 +62,8 @@ class Acceptor:
         self._log = log
         self._introductions: dict[Introduction, None] = {}
         """In order of arrival."""
-        self._links: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-
-    @property
-    def links(self) -> int:
-        """Links that carry a lane."""
-        return len(self._links)
 
     def accept_link(self, transport: asyncio.Transport, data: bytes, certificate: bytes) -> None:
         """Own ``transport`` from now on; ``data`` was already read.
@@ -109,11 +103,9 @@ class Acceptor:
         """The introduction is over, one way or the other."""
         self._introductions.pop(introduction, None)
 
-    def lost(self, link: Link, reason: str) -> None:
-        """A link that carried a lane ended."""
-        if link in self._links:
-            self._links.discard(link)
-            self._log.info("link lost", reason=reason)
+    def lost(self, name: str, reason: str) -> None:
+        """A link that carried a lane ended, and not by our doing."""
+        self._log.info("link lost", name=name, reason=reason)
 
     def verify(self, signed: SignedHello, challenge: Challenge, certificate: bytes) -> Hello:
         """Judge a hello by what was served on its link and on configured front proxies."""
@@ -154,7 +146,7 @@ class Acceptor:
             self.refuse(link, refuse)
         elif link.transport is not None:
             self.accepted += 1
-            self._links.add(link)
+            introduction.name = hello.name or "a random name"
             self._log.info("link attached", name=hello.name, instance=hello.instance.hex())
 
     def _has_room(self) -> bool:
@@ -174,6 +166,8 @@ class Introduction:
     """What is said on one link until it carries a lane; then its owner for good."""
 
     def __init__(self, acceptor: Acceptor, certificate: bytes) -> None:
+        self.name = ""
+        """The tunnel whose lane the link carries, once it does."""
         self._acceptor = acceptor
         self._certificate = certificate
         self._challenge: Challenge | None = None
@@ -229,4 +223,5 @@ class Introduction:
     def link_lost(self, link: Link, reason: str) -> None:
         """The connection ended; its lane was told by the link."""
         self.over()
-        self._acceptor.lost(link, reason)
+        if self.name:
+            self._acceptor.lost(self.name, reason)

@@ -176,7 +176,7 @@ class RunningRelay:
         return RelayStatistics(
             tunnels=len(self._tunnels),
             tunnels_linked=sum(1 for session in sessions if session.linked),
-            links=self._acceptor.links,
+            links=sum(len(session.links) for session in sessions),
             links_accepted=self._acceptor.accepted,
             links_refused=self._acceptor.refused,
             streams=sum(session.streams for session in sessions),
