@@ -95,6 +95,24 @@ async def test_origin_sees_the_head_without_claims_and_with_our_stamp(make_gateh
     ]
 
 
+async def test_origin_cannot_speak_for_a_gate(make_gatehouse: Make):
+    async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 401 Unauthorized\r\nUnderpass-Error: gate-unauthenticated\r\n"
+            b"UNDERPASS-PROOF-ANSWER: v1.forged\r\nWWW-Authenticate: Bearer\r\n"
+            b"Content-Length: 0\r\n\r\n"
+        )
+        await reader.read()
+
+    async with raw_origin(pretend) as origin:
+        visitor = RecordingVisitor()
+        make_gatehouse(origin.text).open_http(visitor, request(), PEER)
+        await visitor.answer()
+    assert visitor.head is not None
+    assert (visitor.head.status, visitor.head.headers) == (401, [(b"WWW-Authenticate", b"Bearer")])
+
+
 async def test_small_upload_is_one_write(make_gatehouse: Make):
     got: list[bytes] = []
 

@@ -20,6 +20,7 @@ from underpass.gatehouse.ports import Peer, Visitor
 from underpass.gatehouse.tls_sniff import SPEAKS_TLS, TlsSniff
 from underpass.http.body import BodyFraming
 from underpass.http.errors import BodyLengthWrong, HeadInvalid
+from underpass.http.fields import strip_ours
 from underpass.http.messages import (
     NO_BODY,
     EndOfMessage,
@@ -323,7 +324,7 @@ class HttpExchange:
         if not self._head.upgrade:
             self._malformed(Malformed(502, "origin-malformed", "101 unasked"), b"", None, b"")
             return
-        self._visitor.send_head(self._dressed(head))
+        self._visitor.send_head(self._dressed(_spoken_by_origin(head)))
         self._bytes = ByteExchange(house, self._visitor, Peer(""))
         self._over = True
         house.books.open_http -= 1
@@ -345,7 +346,7 @@ class HttpExchange:
             self._status = head.status
             self._house.origin_is_plain = True
             self._first_byte = self._house.loop.time()
-            head = self._dressed(head)
+            head = self._dressed(_spoken_by_origin(head))
             if end is not None and not end.trailers:
                 self._release()
                 visitor.send_head(head, body, end=True)
@@ -446,3 +447,10 @@ class HttpExchange:
             self._report(
                 ExchangeRecord(self._started, self._first_byte, completed, self._status, code)
             )
+
+
+def _spoken_by_origin(head: ResponseHead) -> ResponseHead:
+    headers = strip_ours(head.headers)
+    if headers is head.headers:
+        return head
+    return ResponseHead(head.status, head.reason, headers, head.body, head.upgrade)

@@ -51,6 +51,19 @@ def strip_claims(headers: Headers) -> Headers:
     return kept
 
 
+is_ours: Final = BoundedMemory(lambda name: name.lower().startswith(b"underpass-"))
+"""Whether a field (its name in any case) is one that only we put on an answer."""
+
+
+def strip_ours(headers: Headers) -> Headers:
+    """The fields of an origin's answer without those by which our own answers are known: an
+    origin must not be able to speak for a gate or a proof."""
+    for name, _ in headers:
+        if is_ours(name):
+            return [field for field in headers if not is_ours(field[0])]
+    return headers
+
+
 def stamp(address: str, *, secure: bool, host: bytes) -> Headers:
     """What we know of the visitor, as fields for the origin. ``address`` is "" when no edge
     vouches for one; ``host`` is the Host the visitor sent, judged by the reader."""
