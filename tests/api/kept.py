@@ -124,4 +124,5 @@ class KeptChanges:
     async def aclose(self) -> None:
         if self.queue in self.tunnel.subscribers:
             self.tunnel.subscribers.remove(self.queue)
+            self.queue.put_nowait(None)
             self.tunnel.released.set()

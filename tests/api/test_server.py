@@ -199,15 +199,38 @@ async def test_a_watcher_that_leaves_is_forgotten(runtime):
     assert tunnel.subscribers == []
 
 
-async def test_the_server_ends_although_somebody_watches(runtime):
+async def test_the_server_ends_although_somebody_watches_and_ends_the_stream(runtime):
     tunnel, path = KeptTunnel(), runtime / "open-tools-1.sock"
     server = ApiServer(path, {"tools": tunnel})
     await server.start()
     call = await asyncio.to_thread(Call, path, "GET", "/v1/tunnels/tools/events")
     with call:
-        await asyncio.to_thread(next, call.lines())
+        lines = call.lines()
+        await asyncio.to_thread(next, lines)
         await asyncio.wait_for(server.stop(), 10)
+        assert await asyncio.to_thread(list, lines) == []
     assert tunnel.subscribers == []
+
+
+async def test_a_call_that_outlives_the_server_is_cut_without_a_word_in_the_log(
+    runtime, monkeypatch, caplog
+):
+    monkeypatch.setattr("underpass.api.server.GRACE_SECONDS", 0)
+    tunnel, path, asked = KeptTunnel(), runtime / "open-tools-1.sock", asyncio.Event()
+
+    async def never_ends():
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(tunnel, "prove", never_ends)
+    server = ApiServer(path, {"tools": tunnel})
+    await server.start()
+    proving = asyncio.create_task(asyncio.to_thread(ask, path, "POST", "/v1/tunnels/tools/prove"))
+    await asyncio.wait_for(asked.wait(), 5)
+    await asyncio.wait_for(server.stop(), 10)
+    with pytest.raises((Answered, ApiMisspoken, DaemonUnreachable)):
+        await proving
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_second_start_takes_the_path_of_a_dead_process_with_the_same_number(runtime):

@@ -20,7 +20,7 @@ class Changes(Protocol):
     async def __anext__(self) -> Mapping[str, object]: ...
 
     async def aclose(self) -> None:
-        """Unsubscribe. Idempotent."""
+        """Unsubscribe; whoever waits in ``anext`` gets the end. Idempotent."""
 
 
 class Control(Protocol):

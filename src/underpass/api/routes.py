@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from underpass.api.control import Control
+from underpass.api.control import Changes, Control
 from underpass.api.errors import ApiFailed, RequestMalformed
 from underpass.api.records import (
     REACH_SCHEMA,
@@ -87,17 +87,19 @@ async def close(controls: Mapping[str, Control], request: Request) -> Response:
 
 
 async def events(controls: Mapping[str, Control], request: Request) -> Response:
-    control = _control(controls, request)
+    control, streams = _control(controls, request), request.app.state.streams
 
     async def lines() -> AsyncIterator[bytes]:
         # First the present state, so that whoever watches need not ask in between.
         changes = control.subscribe()
+        streams.add(changes)
         try:
             status = control.status()
             yield _encode(tunnel_object(status, str(status.state))) + b"\n"
             async for change in changes:
                 yield _encode(change) + b"\n"
         finally:
+            streams.discard(changes)
             await changes.aclose()
 
     return StreamingResponse(lines(), media_type="application/jsonl")
@@ -114,8 +116,11 @@ ROUTES = (
 )
 
 
-def build_app(controls: Mapping[str, Control]) -> Starlette:
-    """The application that answers for ``controls``."""
+def build_app(controls: Mapping[str, Control], streams: set[Changes]) -> Starlette:
+    """The application that answers for ``controls``.
+
+    ``streams`` holds the changes that are being watched; closing one ends its stream.
+    """
 
     def endpoint(row: Row) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -123,7 +128,7 @@ def build_app(controls: Mapping[str, Control]) -> Starlette:
 
         return answer
 
-    return Starlette(
+    app = Starlette(
         routes=[Route(row.path, endpoint(row), methods=[row.method]) for row in ROUTES],
         exception_handlers={
             UnderpassError: _refuse,
@@ -131,6 +136,8 @@ def build_app(controls: Mapping[str, Control]) -> Starlette:
             Exception: _fail,
         },
     )
+    app.state.streams = streams
+    return app
 
 
 def _control(controls: Mapping[str, Control], request: Request) -> Control:

@@ -20,17 +20,26 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from underpass.api.control import Control
+from underpass.api.control import Changes, Control
 from underpass.api.peers import is_owner
 from underpass.api.places import make_private_dir
 from underpass.api.routes import build_app
 
 GRACE_SECONDS = 2.0
-"""What answers in flight get when the server ends; event streams end with their tunnels."""
+"""What answers in flight get when the server ends; event streams end at once."""
 
 BACKLOG = 64
 
 log = logging.getLogger(__name__)
+
+
+def _is_no_cut(record: logging.LogRecord) -> bool:
+    # A call that outlived the grace was cut off on purpose: that is nothing to show a person.
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError) and "task(s)" not in str(record.msg)
+
+
+logging.getLogger("uvicorn.error").addFilter(_is_no_cut)
 
 
 class ApiServer:
@@ -41,9 +50,10 @@ class ApiServer:
 
     def __init__(self, path: Path, controls: Mapping[str, Control]) -> None:
         self.path = path
+        self._streams: set[Changes] = set()
         self._server = _Server(
             uvicorn.Config(
-                build_app(controls),
+                build_app(controls, self._streams),
                 http=_OwnerProtocol,
                 ws="none",
                 lifespan="off",
@@ -76,12 +86,14 @@ class ApiServer:
             self._task.result()
 
     async def stop(self) -> None:
-        """Let answers in flight end, then remove the socket. Idempotent."""
+        """End event streams, let answers in flight end, remove the socket. Idempotent."""
         task, self._task = self._task, None
         if task is None:
             return
         self._remove_socket()
         self._server.leave()
+        for changes in tuple(self._streams):
+            await changes.aclose()
         await task
 
     async def __aenter__(self) -> ApiServer:
