@@ -188,7 +188,7 @@ class Lane:
         for stream in list(self.streams.values()):
             if not stream.receive_done:
                 self._events.append(Aborted(stream, code))
-            if not stream.send_done:
+            if stream.abort(code):  # else it was told already
                 self._events.append(Stopped(stream, code))
             stream.lost()
         self.streams.clear()
