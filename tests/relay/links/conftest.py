@@ -12,6 +12,7 @@ import pytest
 from underpass.relay.links.link import Link
 from underpass.relay.links.runner import LaneRunner
 from underpass.relay.protocol.budget import ReceiveBudget, ReplayBudget
+from underpass.relay.protocol.lane import Lane
 from underpass.relay.protocol.records import Drain, Greeting
 from underpass.relay.protocol.stream import Stream
 
@@ -61,6 +62,14 @@ class Host(Watched):
     def link_lost(self, link: Link, reason: str) -> None:
         self.lost.append((link, reason))
         self.changed()
+
+
+class WatchedLink(Link):
+    """A link whose host may wait for the end of a connection that nobody is told of."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.owner.changed()  # type: ignore[attr-defined]
 
 
 class Owner(Watched):
@@ -138,13 +147,20 @@ class Side(Watched):
             on_closed=lambda runner, code: self._note(self.closed, code),
             on_lease=lambda end: self._note(self.leases, end),
         )
+        received = self.runner.data_received
+
+        def data_received(link: Link, data: bytes) -> None:
+            received(link, data)
+            self.changed()
+
+        self.runner.data_received = data_received  # type: ignore[method-assign]
 
     @property
-    def lane(self):  # noqa: ANN201
+    def lane(self) -> Lane:
         return self.runner.lane
 
     def link(self) -> Link:
-        return Link(self.host, asyncio.get_running_loop())
+        return WatchedLink(self.host, asyncio.get_running_loop())
 
     def _opened(self, stream: Stream) -> Owner:
         owner = Owner()

@@ -172,9 +172,7 @@ async def test_released_link_is_lost_without_a_word(line) -> None:
     line.relay.runner.drop_link()
     other = line.connector.host
     await other.until(lambda: other.lost)
-    async with asyncio.timeout(5):
-        while mine.transport is not None:
-            await asyncio.sleep(0.01)
+    await line.relay.host.until(lambda: mine.transport is None)
     assert line.relay.host.lost == []
     assert line.relay.lost == []
 

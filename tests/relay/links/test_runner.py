@@ -158,9 +158,7 @@ async def test_little_is_acknowledged_by_the_timer(line) -> None:
     mine, theirs = await line.open()
     mine.stream.send_data(b"little")
     await theirs.until(lambda: theirs.body)
-    async with asyncio.timeout(2):
-        while line.relay.lane.buffered:
-            await asyncio.sleep(0.01)
+    await line.relay.until(lambda: not line.relay.lane.buffered)
 
 
 async def test_lease_is_told(line) -> None:
@@ -173,9 +171,7 @@ async def test_stream_without_an_owner_is_refused(line) -> None:
     await line.attach()
     line.connector.runner._on_opened = None
     mine = line.relay.lane.open("tcp")
-    async with asyncio.timeout(2):
-        while line.relay.lane.streams:
-            await asyncio.sleep(0.01)
+    await line.relay.until(lambda: not line.relay.lane.streams)
     assert mine.receive_done
     assert line.relay.budget.used == line.connector.budget.used == 0
 
