@@ -46,6 +46,7 @@ def command(code: str | None, as_json: bool) -> None:
 
 def every_error() -> list[type[UnderpassError]]:
     """Every error with a code, of all packages, in the order of their codes."""
+    import contextlib
     import importlib
     import pkgutil
 
@@ -55,7 +56,9 @@ def every_error() -> list[type[UnderpassError]]:
     for module in pkgutil.walk_packages(underpass.__path__, "underpass."):
         # The test kit needs packages that only developers have; it raises no errors of its own.
         if not module.name.startswith(("underpass.testing", "underpass.__main__")):
-            importlib.import_module(module.name)
+            # What needs an extra that is not installed cannot raise its errors here either.
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(module.name)
     return list(catalogue())
 
 
