@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tunnel_site import MIB, Connector, MemoryWatch, Site
+from tunnel_site import MIB, Connector, MemoryWatch, Site, measured
 
 from underpass.testing.fault_proxy import Direction, FaultProxy, Side
 from underpass.testing.origins import HttpOrigin, huge_part, huge_sha256
@@ -56,7 +55,7 @@ async def curl(tunnel: Connector, target: str, *words: str, into: Path) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("sized", [0, 1], ids=["chunked", "sized"])
 async def test_bodies_pass_whole_across_cuts_in_bounded_memory(
-    site: Site, tmp_path: Path, sized: int, record_property: Callable[[str, object], None]
+    site: Site, tmp_path: Path, sized: int
 ) -> None:
     sent = tmp_path / "sent"
     digest = hashlib.sha256()
@@ -84,7 +83,7 @@ async def test_bodies_pass_whole_across_cuts_in_bounded_memory(
             taken = json.loads(got.read_text())
             assert taken["body_length"] == SIZE
             assert taken["body_sha256"] == digest.hexdigest()
-        record_property("MiB added at relay, connector", [peak / MIB for peak in memory.peaks])
+        measured("MiB added at relay, connector", [peak / MIB for peak in memory.peaks])
         assert max(memory.peaks) <= MOST_MEMORY, [peak / MIB for peak in memory.peaks]
         assert len([seen for seen in origin.requests if seen.target.startswith("/huge")]) == 1
         assert len([seen for seen in origin.requests if seen.target == "/take"]) == 1

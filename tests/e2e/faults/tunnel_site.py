@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,7 +20,14 @@ START_SECONDS = 40.0
 
 MIB = 1 << 20
 
+logger = logging.getLogger("measured")
+
 P = TypeVar("P", bound="Program")
+
+
+def measured(what: str, number: object) -> None:
+    """Tell a number; to see it: pytest -o log_cli=true --log-cli-level=INFO."""
+    logger.info("%s: %s", what, f"{number:.2f}" if isinstance(number, float) else number)
 
 
 class Program:
@@ -212,6 +220,10 @@ class Site:
         program = kind(process, path)
         self._programs.append(program)
         return program
+
+    def sockets(self, owner: str) -> list[Path]:
+        """The API sockets of a user that exist now."""
+        return list(Path(self.environment(owner)["UNDERPASS_RUNTIME_DIR"]).rglob("*.sock"))
 
     def environment(self, owner: str) -> dict[str, str]:
         """A user without settings."""

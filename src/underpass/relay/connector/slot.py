@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_relay import (
     KeyUnknown,
+    NameContended,
     RelayCertificateWrong,
     RelayUnreachable,
     Superseded,
@@ -217,7 +218,9 @@ class LaneSlot:
         if refuse.code in _RESTARTS:
             return _RESTARTS[refuse.code](name=connector.name)
         stale = refuse.code == Superseded.code and self._introduced != connector.instance
-        if stale or refuse.retry_after > 0 or refuse.code == StaleLink.code:
+        # Waiting for a contended name would mean taking it again from one that lives.
+        later = refuse.retry_after > 0 and refuse.code != NameContended.code
+        if stale or later or refuse.code == StaleLink.code:
             return RelayUnreachable(relay=relay, why=refuse.message)
         return relay_refusal(refuse.code, relay=relay, name=connector.name)
 
