@@ -389,7 +389,8 @@ class Lane:
         if not self.attached or self._control or self._urgent or not box.clear_for(size):
             return False
         head = frames.header(kind, stream.id, size)
-        buffers = [head + payload] if size <= frames.JOIN_LIMIT else [head, payload]
+        joined = size <= frames.JOIN_LIMIT
+        buffers: list[Buffer] = [head + payload] if joined else [head, payload]
         if not self._ready:
             self._ready_from = box.handed
         box.append(buffers, size + frames.HEADER_SIZE)
