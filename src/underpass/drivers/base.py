@@ -1,9 +1,10 @@
-"""What a driver must offer: the engine protocol, and the abilities an engine may have besides.
+"""What a driver must offer, what the engines it makes must, and the abilities both may have.
 
-An engine carries one tunnel: it opens the public door, hands every visitor to the ``Carrier`` it
-was given (the gatehouse), says how its link is, and leaves nothing when closed. Everything else
-is a protocol of one method that an engine may also satisfy; whoever needs it asks with
-``isinstance``.
+A driver is our code for one engine: it looks what is here, plans a tunnel before anything is
+started, reads the engine's own words, and makes an ``Engine``. An engine carries one tunnel: it
+opens the public door, hands every visitor to the ``Carrier`` it was given (the gatehouse), says how
+its link is, and leaves nothing when closed. Everything else is a protocol of one method that a
+driver or an engine may also satisfy; whoever needs it asks with ``isinstance``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import socket
+
+    from underpass.drivers.observations import Observation
+    from underpass.drivers.plans import Detection, ForeignTunnel, Plan, Site
     from underpass.gatehouse.ports import Carrier
+    from underpass.model.errors import UnderpassError
     from underpass.model.spec import TunnelSpec
 
 
@@ -40,6 +46,10 @@ class LinkView:
     """Why, when it is not attached: a stable code (``relay-unreachable``, ``superseded``, …)."""
     detail: str = ""
     """The same for people, without a secret."""
+    public_url: str = ""
+    """Where visitors come from now on, when that may have changed with the link; "" otherwise."""
+    error: UnderpassError | None = None
+    """What to raise for an end that the code alone does not explain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,34 @@ class Opened:
     """The tunnel's name as granted, also when it was asked for without one."""
     lease_end: float
     """The end the public side enforces, unix seconds; never later than asked."""
+
+
+class Driver(Protocol):
+    """Our code for one engine. Made without arguments, cheap to make, holds no state."""
+
+    @property
+    def name(self) -> str:
+        """The engine's word in specs and output: ``relay``, ``ngrok``, …"""
+
+    async def detect(self, site: Site) -> Detection:
+        """Look what is here: program, version, sign-in. Never raises for what is not."""
+
+    def plan(self, spec: TunnelSpec, site: Site) -> Plan:
+        """How a tunnel would be carried. Pure: the same arguments give the same plan.
+
+        Raises ``EngineCannot`` for what the engine cannot support, a gate above all,
+        ``EngineOptionInvalid``, and ``EngineMissing`` when ``site.detection`` says so. Called with
+        a closed ``site.door`` to be looked at, and again with the open one before the start.
+        """
+
+    def read(self, line: str) -> Observation | None:
+        """What one line of the engine's own output says. Pure; None: nothing that matters."""
+
+    def make_engine(self, spec: TunnelSpec, site: Site) -> Engine:
+        """The engine that carries out ``plan(spec, site)``; nothing is started yet."""
+
+    async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
+        """Tunnels of this engine on this machine that we did not open."""
 
 
 class Engine(Protocol):
@@ -124,3 +162,56 @@ class HasQuota(Protocol):
     @property
     def quota(self) -> Quota | None:
         """The quota, or None where there is none worth sparing."""
+
+
+@runtime_checkable
+class DialsPublic(Protocol):
+    """An engine whose public address means something only at its far end."""
+
+    async def dial_public(self) -> socket.socket:
+        """A connection made at the far end to the public address, as a visitor there makes it.
+
+        The socket does not block. Raises ``OSError``.
+        """
+
+
+@runtime_checkable
+class Redials(Protocol):
+    """An engine that can give up its link and make a new one."""
+
+    def redial(self, why: str) -> None:
+        """Proofs say that the link is dead although it looks alive. Returns at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What an engine itself counted since it was opened."""
+
+    connections: int = 0
+    requests: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """An engine that keeps books of its own."""
+
+    async def counters(self) -> Counters:
+        """Its numbers now. Raises an ``UnderpassError`` when it does not answer."""
+
+
+@runtime_checkable
+class KeepsNames(Protocol):
+    """A driver whose engine can give a tunnel the same address again."""
+
+    def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
+        """Whether it would, for this tunnel with these options."""
+
+
+@runtime_checkable
+class HasOwnGates(Protocol):
+    """A driver whose engine can refuse visitors at its own edge, before our gatehouse does."""
+
+    def own_gates(self) -> frozenset[str]:
+        """Kinds of gates that it can keep besides ours."""

@@ -1,0 +1,52 @@
+"""Drivers by the engine's word. The only importer of concrete drivers, each when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, cast
+
+from underpass.drivers.base import Driver
+from underpass.drivers.errors import EngineNotLoaded
+
+GROUP: Final = "underpass.drivers"
+
+BUILT_IN: Final = {
+    "relay": "underpass.drivers.relay_driver:RelayDriver",
+}
+"""Where the drivers that come with us are; one more line makes an engine known."""
+
+
+def known() -> tuple[str, ...]:
+    """Every engine that has a driver here; nothing is imported."""
+    plugged = (point.name for point in entry_points(group=GROUP))
+    return tuple(dict.fromkeys([*BUILT_IN, *plugged]))
+
+
+def load(engine: str) -> Driver:
+    """The driver for ``engine``; a built-in one wins over a plug-in of the same name.
+
+    Raises ``EngineNotLoaded``.
+    """
+    if engine in BUILT_IN:
+        return _make(engine, EntryPoint(engine, BUILT_IN[engine], GROUP))
+    for point in entry_points(group=GROUP):
+        if point.name == engine:
+            return _make(engine, point)
+    raise EngineNotLoaded(engine=engine, why="known are " + ", ".join(known()))
+
+
+def load_all(engines: Iterable[str] | None = None) -> list[Driver]:
+    """The drivers for ``engines``, all known ones when None."""
+    return [load(engine) for engine in (known() if engines is None else engines)]
+
+
+def _make(engine: str, point: EntryPoint) -> Driver:
+    try:
+        module = import_module(point.module)
+        made = getattr(module, point.attr)()
+    except Exception as error:
+        why = f"{point.value}: {type(error).__name__}: {error}"
+        raise EngineNotLoaded(engine=engine, why=why) from error
+    return cast(Driver, made)
