@@ -48,13 +48,13 @@ class Liveness:
 
     def tick(self, now: float) -> Doubt | None:
         """The strongest doubt that is due, each once a silence."""
-        silent = now - self.last
-        if silent >= DEAD:
+        last = self.last  # compared as in next_deadline, so that both round alike
+        if now >= last + DEAD:
             return Doubt.DEAD
-        if silent >= LATE and self._asked < 2:
+        if now >= last + LATE and self._asked < 2:
             self._asked = 2
             return Doubt.LATE
-        if silent >= SILENCE and self._asked < 1:
+        if now >= last + SILENCE and self._asked < 1:
             self._asked = 1
             return Doubt.PING
         return None
