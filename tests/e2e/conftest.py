@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.stage import Stage
+
 from underpass.testing.origins.http import HttpOrigin
 from underpass.testing.origins.tcp import HalfCloseRecorder, TcpEcho
 
@@ -22,6 +23,21 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     yield made
     await made.strike()
     shutil.rmtree(runtime, ignore_errors=True)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory for sockets, whose paths are limited, that is no directory of ours."""
+    with tempfile.TemporaryDirectory(prefix="o-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as finder:
+        finder.bind(("127.0.0.1", 0))
+        return int(finder.getsockname()[1])
 
 
 @pytest.fixture

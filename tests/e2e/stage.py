@@ -1,7 +1,7 @@
 """A stage for whole stories: one user with a home of her own, and programs that she really runs.
 
     relay = await stage.relay()                       # `underpass relay serve --dev --json`
-    tunnel = await stage.open("3001", *relay.link)    # `underpass open … --json`, live when returned
+    tunnel = await stage.open("3001", *relay.link)    # `underpass open … --json`, live by then
     done = await stage.run("list", "--json")          # a command that ends
     assert (await tunnel.stop()) == 130
     assert await stage.leftovers() == []
@@ -16,12 +16,12 @@ import asyncio
 import json
 import os
 import shutil
-from signal import Signals
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -267,7 +267,7 @@ class Stage:
         record_secret_file(relay.ready["enrol_token_file"])
         return relay
 
-    async def leftovers(self, seconds: float = PATIENCE) -> list[str]:
+    async def leftovers(self, seconds: float = 15.0) -> list[str]:
         """Sockets, files and processes that should not be there; [] as soon as there are none."""
         found = self._look()
         with suppress(TimeoutError):
@@ -277,6 +277,12 @@ class Stage:
                     await asyncio.sleep(0.05)
                     found = self._look()
         return found
+
+    async def processes_gone(self) -> None:
+        """Wait until no program of this user runs any more."""
+        async with asyncio.timeout(PATIENCE):
+            while processes_with(str(self.runtime)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     async def strike(self) -> None:
         """End whatever still runs, and hand its output to the canary."""

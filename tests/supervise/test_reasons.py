@@ -33,12 +33,25 @@ def test_the_last_refusal_says_why_nothing_carried_it() -> None:
     )
 
 
-def test_a_proof_that_never_ended_timed_out() -> None:
-    for verdict in (None, judge({}, at=1.0)):
-        assert shown(why_not_proved(SPEC, "tools", verdict, 30.0)) == (
-            "timed-out",
-            "cannot finish the first proof within 30 s",
-        )
+@pytest.mark.parametrize(
+    ("verdict", "layer"),
+    [
+        (None, "link"),
+        (judge({}, at=1.0), "link"),
+        (judge({Layer.RELAY: LayerResult(LayerStatus.PASSED)}, at=1.0), "link"),
+        (judge({Layer.GATE: LayerResult(LayerStatus.PASSED)}, at=1.0), "origin"),
+        (judge({Layer.ORIGIN: LayerResult(LayerStatus.PASSED)}, at=1.0), "origin"),
+    ],
+)
+def test_a_proof_that_never_ended_was_waiting_for_a_layer(
+    verdict: Verdict | None, layer: str
+) -> None:
+    error = why_not_proved(SPEC, "tools", verdict, 30.0)
+    assert (*shown(error), error.exit_code) == (
+        "proof-failed",
+        f"cannot prove 'tools': the layer {layer} is at fault (no answer within 30 s)",
+        5,
+    )
 
 
 @pytest.mark.parametrize(

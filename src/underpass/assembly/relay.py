@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from underpass.api.places import runtime_dir
+from underpass.guard.control_ports import ControlPorts
 from underpass.model.options import RelayOptions
 from underpass.relay.server.key_text import key_text
 from underpass.relay.server.serve import RunningRelay, serve
@@ -17,8 +20,18 @@ AUTHORISED: str = "authorised-keys"
 
 
 async def serve_relay(options: RelayOptions) -> RunningRelay:
-    """Start a relay; when this returns, it serves."""
-    return await serve(options)
+    """Start a relay; when this returns, it serves, and no tunnel of this user can lead to it."""
+    relay = await serve(options)
+    try:
+        doors = ControlPorts(runtime_dir())
+        relay.on_closed = doors.close
+        for address, port, what in relay.doors():
+            with suppress(ValueError):  # a host name: what it leads to may change
+                doors.register("127.0.0.1" if address == "localhost" else address, port, what)
+    except BaseException:
+        await relay.close()
+        raise
+    return relay
 
 
 @dataclass(frozen=True, slots=True)

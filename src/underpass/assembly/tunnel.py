@@ -41,6 +41,7 @@ from underpass.prove.strangers import foreign_address
 from underpass.prove.tcp_doors import PublicPort, ReachDoor, TcpDoor
 from underpass.prove.tcp_probe import TcpProbe
 from underpass.relay.connector.address import RelayAddress, parse_relay
+from underpass.relay.connector.dial import proxy_for
 from underpass.supervise.changes import Subscription
 from underpass.supervise.parts import House, Parts
 from underpass.supervise.supervisor import Supervisor
@@ -135,6 +136,8 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
     policy.check(spec)
     private_directory(options.runtime_dir)
     async with AsyncExitStack() as stack:
+        # Ended last: who asked for the closing over it hears when nothing else is left.
+        api = await stack.enter_async_context(AsyncExitStack())
         doors = stack.enter_context(ControlPorts(options.runtime_dir))
         doors.check(spec.origin, await _resolve(spec.origin))
         key = await asyncio.to_thread(connector_key, options.state_dir)
@@ -159,7 +162,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         stack.push_async_callback(supervisor.close)
         granted = site.grant(supervisor)
         stack.callback(granted.forget)
-        await _serve_api(stack, supervisor, options.runtime_dir)
+        await _serve_api(api, supervisor, options.runtime_dir)
         kept = stack.pop_all()
         return OpenTunnel(supervisor, engine, str(address), granted, verdict, kept)
 
@@ -213,6 +216,8 @@ class _Site:
                 "relay": str(relay),
                 "ca": None if relay.ca is None else str(relay.ca),
                 "fingerprint": None if relay.fingerprint is None else relay.fingerprint.hex(),
+                "tls": spec.tls,
+                "embedded": self.options.relay.url is None,
             },
         )
 
@@ -224,6 +229,8 @@ class _Site:
         return grant_access(self.spec, self.forged, supervisor.status().url or "", path)
 
     def _permit(self, host: str, port: int) -> bool:
+        if self.spec.origin.is_unix:
+            return self.doors.what_is_socket(host) is None
         self.doors.reload()
         return self.doors.what_is(host, port) is None
 
@@ -243,7 +250,7 @@ class _Site:
         if not public.secure:
             trust = Trust()
         return HttpProbe(
-            Door(public, trust),
+            Door(public, trust, proxy_for(public.host) if public.secure else None),
             identity,
             SystemClock(),
             stranger=stranger,

@@ -188,7 +188,7 @@ class Dialler:
     # -- sockets ------------------------------------------------------------------------------
 
     async def _connect(self) -> socket.socket:
-        proxy = _proxy_for(self.address) if self.address.secure else None
+        proxy = proxy_for(self.address.host) if self.address.secure else None
         if proxy is not None:
             return await self._through_proxy(*proxy)
         addresses = await self._resolve()
@@ -305,14 +305,14 @@ async def _lookup(host: str, port: int) -> list[SocketAddress]:
     return mixed
 
 
-def _proxy_for(address: RelayAddress) -> tuple[str, int] | None:
-    """The proxy that HTTPS_PROXY and NO_PROXY name for this relay."""
+def proxy_for(target: str) -> tuple[str, int] | None:
+    """The proxy that HTTPS_PROXY and NO_PROXY name for the host ``target``."""
     value = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
     exempt = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    if not value or is_loopback(address.host):
+    if not value or is_loopback(target):
         return None
     for rule in (part.strip().lstrip(".").lower() for part in exempt.split(",")):
-        if rule and (rule == "*" or address.host == rule or address.host.endswith("." + rule)):
+        if rule and (rule == "*" or target == rule or target.endswith("." + rule)):
             return None
     parts = urlsplit(value if "//" in value else f"//{value}")
     return (parts.hostname, parts.port or 80) if parts.hostname else None

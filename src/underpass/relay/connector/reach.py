@@ -20,6 +20,7 @@ from underpass.model.errors_relay import RelayUnreachable
 from underpass.model.errors_run import NoSuchTunnel
 from underpass.relay.connector.address import RelayAddress
 from underpass.relay.connector.dial import Dialler, Doorway
+from underpass.relay.edges.sockets import reset as reset_transport
 from underpass.relay.links.websocket import REACH_PATH
 from underpass.relay.protocol.errors import ProtocolViolation
 from underpass.relay.protocol.frames import ALONE, ALPN_REACH, REACH_MAGIC
@@ -206,7 +207,8 @@ class Reacher:
     def __init__(self, address: RelayAddress, name: str, token: Secret) -> None:
         self._dialler = Dialler(address, Doorway(REACH_MAGIC, ALPN_REACH, REACH_PATH))
         self._relay = str(address)
-        self._name = name
+        self.name = name
+        """The tunnel's."""
         self._token = token
 
     async def connect(self) -> ReachConnection:
@@ -216,7 +218,7 @@ class Reacher:
         ``ReachRefused``.
         """
         connection, _ = await self._dialler.dial(
-            lambda: ReachConnection(self._name, self._token, self._relay)
+            lambda: ReachConnection(self.name, self._token, self._relay)
         )
         connection.introduce()
         try:
@@ -232,7 +234,7 @@ class Reacher:
 
     async def dial(self) -> ReachWire:
         """One accepted connection as a wire to read and write (for proofs)."""
-        return ReachWire(await self.connect(), self._name)
+        return ReachWire(await self.connect(), self.name)
 
     async def serve(
         self, host: str, port: int, on_error: Callable[[UnderpassError], None]
@@ -321,6 +323,7 @@ class LocalBridge(asyncio.Protocol):
         self._early: list[bytes] = []
         self._eof = False
         self._ended = False
+        self._heard = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A local program connected."""
@@ -332,8 +335,7 @@ class LocalBridge(asyncio.Protocol):
             connection = await self._reacher.connect()
         except UnderpassError as error:
             self._on_error(error)
-            if self._transport is not None:
-                self._transport.abort()
+            self._reset()
             return
         if self._transport is None:
             connection.close()
@@ -386,6 +388,7 @@ class LocalBridge(asyncio.Protocol):
 
     def reach_data(self, data: bytes | memoryview) -> None:
         """Bytes of the tunnel."""
+        self._heard = True
         if self._transport is not None:
             self._transport.write(data)
 
@@ -401,8 +404,11 @@ class LocalBridge(asyncio.Protocol):
     def reach_broken(self, code: str) -> None:
         """The tunnel broke: the local program must not take it for an end."""
         logger.info("reach connection broken: %s", code)
-        if self._transport is not None:
-            self._transport.abort()
+        if not (self._heard or self._ended):
+            # The relay takes a visitor in before the gatehouse has judged the token or met the
+            # origin: a break before the first byte is their refusal.
+            self._on_error(ReachRefused(name=self._reacher.name, why=code))
+        self._reset()
 
     def reach_paused(self, paused: bool) -> None:
         """Back-pressure of the relay connection."""
@@ -412,6 +418,11 @@ class LocalBridge(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
+
+    def _reset(self) -> None:
+        if self._transport is not None:
+            # not abort(): its FIN would pass for an end
+            reset_transport(self._transport)
 
 
 def _deliver(sink: ReachSink, event: bytes | memoryview | Ended | Broken) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -147,6 +147,8 @@ class RunningRelay:
         self._health: asyncio.Server | None = None
         self.health_port = 0
         """Where ``/healthz`` and ``/metrics`` are, or 0."""
+        self.on_closed: Callable[[], None] = _nothing
+        """Called once, when nothing of it listens any more."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -163,6 +165,12 @@ class RunningRelay:
     def link_url(self) -> str:
         """What connectors are given as ``--relay``."""
         return self._addresses.relay_url
+
+    def doors(self) -> Iterator[tuple[str, int, str]]:
+        """Where it listens for anybody but a tunnel's visitors: address, port, and what it is."""
+        yield self.options.listen[0] or "::", self._addresses.port, "the relay"
+        if self.options.metrics_listen is not None:
+            yield self.options.metrics_listen[0] or "::", self.health_port, "the relay's health"
 
     @property
     def registry(self) -> Registry:
@@ -284,6 +292,7 @@ class RunningRelay:
             self._health.close()
         await self._keeper.close()
         await self._registry.close()
+        self.on_closed()
         self._log.info("relay ended")
         self._closed.set()
 
@@ -310,6 +319,10 @@ class RunningRelay:
         task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _fingerprints(texts: tuple[str, ...]) -> frozenset[bytes]:

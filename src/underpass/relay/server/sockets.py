@@ -15,7 +15,9 @@ _REASONS: Final = {
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to the address, not yet listening. Raises ``CannotListen``."""
+    """A listening TCP socket. Without a host: all addresses. Raises ``CannotListen``."""
+    if not host:
+        host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
