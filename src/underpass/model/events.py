@@ -74,6 +74,14 @@ class LinkRestored(TunnelChange):
 
 
 @dataclass(frozen=True, slots=True)
+class AddressChanged(TunnelChange):
+    """The public side gave another address than before; it is not proved yet."""
+
+    event = "address-changed"
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseRenewed(TunnelChange):
     """The hard end was moved."""
 
@@ -110,6 +118,7 @@ EVENTS: Final[tuple[type[TunnelChange], ...]] = (
     ProofFailed,
     LinkLost,
     LinkRestored,
+    AddressChanged,
     LeaseRenewed,
     LeaseEnded,
     InstanceSuperseded,

@@ -11,6 +11,7 @@ from typing import Final
 
 from underpass.drivers.base import LinkPhase, LinkView
 from underpass.model.events import (
+    AddressChanged,
     InstanceSuperseded,
     LeaseEnded,
     LeaseRenewed,
@@ -95,6 +96,15 @@ class Machine:
         self._follow(Trigger.PROOF_FAILED)
         self._fault = fault
         return (ProofFailed(verdict.at, *fault, verdict),)
+
+    def moved(self, address: str, at: float) -> Changes:
+        """The public side gave another address: what was proved of the old one says nothing."""
+        if self.is_ending:
+            return ()
+        self._follow(Trigger.LINK_LOST)
+        self._fault = None
+        self.verdict = None
+        return (AddressChanged(at, address),)
 
     def renewed(self, ends_at: float, at: float) -> Changes:
         """The lease's end was moved."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from underpass.drivers.base import Engine, HasQuota, LinkPhase, LinkView, Opened
@@ -72,6 +73,7 @@ class Supervisor:
         self._broadcast = Broadcast()
         self._house: House | None = None
         self._prover: Prover | None = None
+        self._former_provers: set[asyncio.Task[None]] = set()
         self._lease: LeaseClock | None = None
         self._opened: Opened | None = None
         self._child: Child | None = None
@@ -268,6 +270,25 @@ class Supervisor:
             self._prover.link_changed(view)
         if view.phase is LinkPhase.ENDED:
             self._begin_end()
+        elif view.public_url and self._opened is not None:
+            self._move(self._opened, view.public_url)
+
+    def _move(self, opened: Opened, url: str) -> None:
+        """Follow the engine to another public address: a new prover, and no URL until it proves."""
+        if url == opened.public_url or self._house is None or self._machine.is_ending:
+            return
+        self._opened = opened = replace(opened, public_url=url)
+        self._was_live = False
+        self._house.set_public_urls([url])
+        former, self._prover = self._prover, self._make_prover(opened, self._house)
+        self._tell(self._machine.moved(url, self._clock.unix()))
+        if former is not None:
+            ending = asyncio.create_task(former.close(), name="underpass: close the old prover")
+            self._former_provers.add(ending)
+            ending.add_done_callback(self._former_provers.discard)
+        if self._view is not None:
+            self._prover.link_changed(self._view)
+        self._prover.start()
 
     def _judged(self, verdict: Verdict) -> None:
         changes = self._machine.judged(verdict)
@@ -334,6 +355,8 @@ class Supervisor:
             self._timer.cancel()
         if self._prover is not None:
             await _attempt("the prover", self._prover.close())
+        if self._former_provers:
+            await _attempt("former provers", asyncio.wait(list(self._former_provers)))
         await _attempt("the engine", self._engine.close())
         if self._child is not None:
             await _attempt("the origin's process", self._child.stop())
