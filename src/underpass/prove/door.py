@@ -12,6 +12,7 @@ import hashlib
 import socket
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -119,6 +120,9 @@ class Door:
     trust: Trust = field(default_factory=Trust)
     proxy: tuple[str, int] | None = None
     """HTTP proxy that must be asked for connections to the outside; only for ``https``."""
+    dialler: Callable[[], Awaitable[socket.socket]] | None = None
+    """Makes the connection at the far end of an engine whose public address means something only
+    there (``DialsPublic``)."""
     _context: ssl.SSLContext | None = None
 
     async def enter(self, addresses: list[Address], layers: Layers) -> Visit:
@@ -137,6 +141,9 @@ class Door:
     async def look_up(self, layers: Layers) -> list[Address]:
         """Where the public name leads. Raises ``DoorShut``; writes into ``layers``."""
         since, host = time.perf_counter(), self.address.host
+        if self.dialler is not None:
+            layers[Layer.NAME] = LayerResult(LayerStatus.SKIPPED)
+            return []
         if self.proxy is not None:
             host = self.proxy[0]
         if host == "localhost" or host.endswith(".localhost"):
@@ -168,6 +175,10 @@ class Door:
             port = self.proxy[1]
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
+                if self.dialler is not None:
+                    connection = await self.dialler()
+                    layers[Layer.RELAY] = passed(since)
+                    return connection
                 connection, _ = await connect_first(
                     [(family, (host, port)) for family, host in addresses]
                 )
