@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import ssl
+import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,10 +18,11 @@ from platformdirs import user_config_path
 
 from underpass.api.places import socket_path
 from underpass.assembly.access import Access, grant_access
+from underpass.assembly.engines import Chosen, choose
 from underpass.assembly.keys import connector_key
 from underpass.assembly.relay import embed_relay
-from underpass.drivers.base import LinkPhase, LinkView, Opened
-from underpass.drivers.relay import RelayEngine
+from underpass.drivers.base import DialsPublic, DialsReach, Engine, LinkPhase, LinkView, Opened
+from underpass.drivers.plans import RelaySite
 from underpass.gatehouse.books import ExchangeRecord
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
@@ -55,7 +58,7 @@ class OpenTunnel:
     def __init__(
         self,
         supervisor: Supervisor,
-        engine: RelayEngine,
+        engine: Engine,
         relay: str,
         access: Access,
         verdict: Verdict,
@@ -97,6 +100,8 @@ class OpenTunnel:
         """
         reason = await self.control.wait_closed()
         await self.close()
+        if self._ended is not None and self._ended.error is not None:
+            raise self._ended.error
         if self._ended is not None:
             raise relay_refusal(self._ended.code, relay=self._relay, name=self.control.name)
         return reason
@@ -140,23 +145,17 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         api = await stack.enter_async_context(AsyncExitStack())
         doors = stack.enter_context(ControlPorts(options.runtime_dir))
         doors.check(spec.origin, await _resolve(spec.origin))
-        key = await asyncio.to_thread(connector_key, options.state_dir)
-        access = options.relay
-        if access.url is None:
-            embedded = await embed_relay(options.runtime_dir, key)
-            stack.push_async_callback(embedded.close)
-            access = RelayAccess(url=embedded.url)
-        address = parse_relay(access)
-        if access is not options.relay:
-            doors.register("127.0.0.1", address.port, "the relay of this process")
         forged = forge(spec.gates, public=spec.public)
-        engine = RelayEngine(
-            address,
-            key,
+        directory = Path(tempfile.mkdtemp(prefix="engine-", dir=options.runtime_dir))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        chosen = await choose(
+            spec,
+            directory=directory,
             commitment=forged.guard.commitment(),
-            enrol_token=_token_reader(options.enrol_token_file),
+            options=dict(options.engine_options),
+            relay=lambda: _find_relay(options, stack, doors),
         )
-        site = _Site(spec, options, address, engine, forged, doors)
+        site = _Site(spec, options, chosen, forged, doors)
         supervisor = site.supervise(policy)
         verdict = await supervisor.open(options.timeout)
         stack.push_async_callback(supervisor.close)
@@ -164,7 +163,24 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         stack.callback(granted.forget)
         await _serve_api(api, supervisor, options.runtime_dir)
         kept = stack.pop_all()
-        return OpenTunnel(supervisor, engine, str(address), granted, verdict, kept)
+        whom = str(site.address or chosen.engine.name)
+        return OpenTunnel(supervisor, chosen.engine, whom, granted, verdict, kept)
+
+
+async def _find_relay(
+    options: OpenOptions, stack: AsyncExitStack, doors: ControlPorts
+) -> RelaySite:
+    """The relay that was named, or one in this process, which ends with ``stack``."""
+    key = await asyncio.to_thread(connector_key, options.state_dir)
+    access = options.relay
+    if access.url is None:
+        embedded = await embed_relay(options.runtime_dir, key)
+        stack.push_async_callback(embedded.close)
+        access = RelayAccess(url=embedded.url)
+    address = parse_relay(access)
+    if access is not options.relay:
+        doors.register("127.0.0.1", address.port, "the relay of this process")
+    return RelaySite(address, key, _token_reader(options.enrol_token_file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +189,19 @@ class _Site:
 
     spec: TunnelSpec
     options: OpenOptions
-    address: RelayAddress
-    engine: RelayEngine
+    chosen: Chosen
     forged: Forged
     doors: ControlPorts
 
+    @property
+    def address(self) -> RelayAddress | None:
+        """Our relay's, if it carries the tunnel."""
+        relay = self.chosen.site.relay
+        return None if relay is None else relay.address
+
     def supervise(self, policy: Policy) -> Supervisor:
         """The supervisor, with the makers of its parts."""
-        spec, relay = self.spec, self.address
+        spec = self.spec
         identity = Identity(spec.name or "tunnel", secrets.token_hex(8), secrets.token_bytes(32))
         context = _passthrough_context(self.options) if spec.tls == "passthrough" else None
 
@@ -209,17 +230,23 @@ class _Site:
 
         return Supervisor(
             spec,
-            self.engine,
+            self.chosen.engine,
             Parts(make_house, make_probes, self.options.run),
             check_renewal=lambda seconds: policy.check_seconds(spec, seconds),
-            reach={
-                "relay": str(relay),
-                "ca": None if relay.ca is None else str(relay.ca),
-                "fingerprint": None if relay.fingerprint is None else relay.fingerprint.hex(),
-                "tls": spec.tls,
-                "embedded": self.options.relay.url is None,
-            },
+            reach=self._reach(),
         )
+
+    def _reach(self) -> dict[str, object]:
+        relay = self.address
+        if relay is None:
+            return {"relay": None, "tls": self.spec.tls, "embedded": False}
+        return {
+            "relay": str(relay),
+            "ca": None if relay.ca is None else str(relay.ca),
+            "fingerprint": None if relay.fingerprint is None else relay.fingerprint.hex(),
+            "tls": self.spec.tls,
+            "embedded": self.options.relay.url is None,
+        }
 
     def grant(self, supervisor: Supervisor) -> Access:
         """Write the visitors' credential."""
@@ -237,20 +264,24 @@ class _Site:
     def _probes(self, opened: Opened, house: Gatehouse, identity: Identity) -> Probes:
         spec = self.spec
         stranger = foreign_address(spec.cidrs) if spec.cidrs else None
-        trust = Trust(self.address.ca, self.address.fingerprint)
+        relay, engine = self.address, self.chosen.engine
+        trust = Trust() if relay is None else Trust(relay.ca, relay.fingerprint)
+        dialler = engine.dial_public if isinstance(engine, DialsPublic) else None
         if spec.kind is Kind.TCP:
             door: TcpDoor
             if opened.public_url:
-                door = PublicPort(Door(PublicAddress.parse(opened.public_url), trust))
+                public = PublicAddress.parse(opened.public_url)
+                door = PublicPort(Door(public, trust, dialler=dialler))
             else:
+                assert isinstance(engine, DialsReach)
                 token = self.forged.secrets["bearer"]
-                door = ReachDoor(self.engine, token, secure=self.address.secure)
+                door = ReachDoor(engine, token, secure=relay is not None and relay.secure)
             return TcpProbe(door, house, identity, SystemClock(), stranger=stranger)
         public = PublicAddress.parse(opened.public_url)
         if not public.secure:
             trust = Trust()
         return HttpProbe(
-            Door(public, trust, proxy_for(public.host) if public.secure else None),
+            Door(public, trust, proxy_for(public.host) if public.secure else None, dialler),
             identity,
             SystemClock(),
             stranger=stranger,

@@ -35,6 +35,22 @@ class AddressType(click.ParamType[tuple[str, int]]):
         return host, int(port)
 
 
+class PairType(click.ParamType[tuple[str, str]]):
+    """``KEY=VALUE``; the value may be empty and may hold more of ``=``."""
+
+    name = "KEY=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, equals, rest = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        return key, rest
+
+
 class PortRangeType(click.ParamType[range]):
     """``FIRST-LAST``, both included."""
 

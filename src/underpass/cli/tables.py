@@ -20,6 +20,9 @@ class OpenTable(Table):
     """``[open]``: see ``underpass open --help``."""
 
     name: str | None = None
+    engine: list[str] | None = None
+    engine_option: list[str] | None = None
+    via: str | None = None
     relay: str | None = None
     relay_ca: str | None = None
     relay_fingerprint: str | None = None

@@ -25,14 +25,14 @@ class EngineCannot(Refused):
 
 @dataclass(eq=False)
 class EngineNotLoaded(Misuse):
-    """No driver of that name is installed, or its module cannot be imported."""
+    """There is a driver of that name, but it cannot be imported."""
 
     engine: str
     why: str
 
     code = "engine-not-loaded"
-    sentence = "cannot load a driver for the engine {engine!r}: {why}"
-    hint_text = "drivers are found by the entry point group underpass.drivers"
+    sentence = "cannot load the driver for {engine!r}: {why}"
+    hint_text = "a plug-in that brings it may be broken: pip show -f it, or uninstall it"
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from underpass.drivers.base import Driver
 from underpass.drivers.errors import EngineNotLoaded
+from underpass.model.errors_spec import EngineUnknown
 
 GROUP: Final = "underpass.drivers"
 
@@ -27,14 +28,14 @@ def known() -> tuple[str, ...]:
 def load(engine: str) -> Driver:
     """The driver for ``engine``; a built-in one wins over a plug-in of the same name.
 
-    Raises ``EngineNotLoaded``.
+    Raises ``EngineUnknown`` and ``EngineNotLoaded``.
     """
     if engine in BUILT_IN:
         return _make(engine, EntryPoint(engine, BUILT_IN[engine], GROUP))
     for point in entry_points(group=GROUP):
         if point.name == engine:
             return _make(engine, point)
-    raise EngineNotLoaded(engine=engine, why="known are " + ", ".join(known()))
+    raise EngineUnknown(engine=engine, known=", ".join(known()))
 
 
 def load_all(engines: Iterable[str] | None = None) -> list[Driver]:

@@ -42,6 +42,8 @@ class OpenOptions:
     relay: RelayAccess = RelayAccess()
     enrol_token_file: Path | None = None
     """The relay's enrolment token, needed once for a key that the relay does not know."""
+    engine_options: tuple[tuple[str, str], ...] = ()
+    """``KEY`` for the first engine or ``ENGINE.KEY``, with its value; never a secret."""
     timeout: float = OPEN_TIMEOUT_SECONDS
     """Seconds until the first proof must have passed; afterwards ``open`` fails."""
     token_file: Path | None = None

@@ -39,6 +39,7 @@ ENGINES: Final = (
     "wireguard",
 )
 
+_ENGINE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _WEB_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _TARGET = re.compile(r"/[!-~]{0,1023}")
@@ -56,7 +57,8 @@ def check_spec(spec: TunnelSpec, *, public_limit: int) -> None:
     _check_gates(spec)
     _check_lease(spec.lease)
     for index, engine in enumerate(spec.engines):
-        if engine not in ENGINES or engine in spec.engines[:index]:
+        # Plug-ins may bring others: which of them are here, the registry of drivers knows.
+        if not _ENGINE.fullmatch(engine) or engine in spec.engines[:index]:
             raise EngineUnknown(engine=engine, known=", ".join(ENGINES))
     _check_options(spec)
     if spec.public and spec.lease.seconds > public_limit:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from underpass.api.places import config_dir, runtime_dir, state_dir
-from underpass.cli.options import SecondsType, json_option
+from underpass.cli.options import PairType, SecondsType, json_option
 from underpass.cli.settings import SettingsCommand
 from underpass.guard.policy import load_policy
 from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
@@ -62,6 +62,23 @@ class OpenCommand(SettingsCommand):
 @click.option("--idle", type=SecondsType(), help="Close after so long without a visitor.")
 @click.option("--owner", help="Who answers for it. Default: the login name.")
 @click.option("--purpose", default="", help="Why it is open.")
+@click.option(
+    "--engine",
+    multiple=True,
+    metavar="ENGINE",
+    help="What carries it; may be repeated, best first. Default: relay.",
+)
+@click.option(
+    "--engine-option",
+    multiple=True,
+    type=PairType(),
+    help="For the first engine, or ENGINE.KEY=VALUE; may be repeated.",
+)
+@click.option(
+    "--via",
+    metavar="ssh:[USER@]HOST[:PORT]",
+    help="By plain ssh: a port of HOST leads here. Hosts to jump over come first, with commas.",
+)
 @click.option("--relay", metavar="URL", help="A relay's URL. Default: one in this process.")
 @click.option("--enrol-token-file", type=FILE, help="The relay's enrolment token, needed once.")
 @click.option("--relay-ca", type=FILE, help="Only these authorities may vouch for the relay.")
@@ -107,6 +124,7 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
     ORIGIN is 3001, http://host:port/base, mcp+http://host:port/mcp, tcp://host:port,
     unix:///path or tcp+unix:///path. Its URL is printed once a proof has passed.
     """
+    take_via(params)
     spec = declared(params)
     load_policy(config_dir() / POLICY_FILE).check(spec)
     options = chosen(params, run=ctx.meta["underpass.run"], as_json=as_json)
@@ -133,6 +151,7 @@ def declared(params: dict[str, Any]) -> TunnelSpec:
             seconds=params["for"] or DEFAULT_LEASE,
             idle_seconds=params["idle"],
         ),
+        engines=params["engine"] or ("relay",),
         public=params["public"],
         host_header=params["host_header"],
         health_path=params["health_path"],
@@ -140,6 +159,18 @@ def declared(params: dict[str, Any]) -> TunnelSpec:
         tls=params["tls"],
         health=params["health"],
     )
+
+
+def take_via(params: dict[str, Any]) -> None:
+    """``--via ENGINE:WHERE`` is short for that engine with its option ``via``."""
+    if params["via"] is None:
+        return
+    engine, colon, where = params["via"].partition(":")
+    if not colon or not where:
+        raise click.UsageError("--via names an engine and where it leads, like ssh:alice@host")
+    if engine not in params["engine"]:
+        params["engine"] = (*params["engine"], engine)
+    params["engine_option"] = (*params["engine_option"], (f"{engine}.via", where))
 
 
 def chosen(params: dict[str, Any], *, run: tuple[str, ...], as_json: bool) -> OpenOptions:
@@ -151,6 +182,7 @@ def chosen(params: dict[str, Any], *, run: tuple[str, ...], as_json: bool) -> Op
             url=params["relay"], ca=params["relay_ca"], fingerprint=params["relay_fingerprint"]
         ),
         enrol_token_file=params["enrol_token_file"],
+        engine_options=params["engine_option"],
         timeout=float(params["timeout"]),
         token_file=params["token_file"],
         show_token=params["show_token"],
