@@ -309,8 +309,8 @@ class TestLeases:
     async def test_an_ended_lease_is_forgotten_at_a_restart(self, world: World) -> None:
         relay = await world.relay()
         connector = await world.connector(relay, lease_end=relay_now() + 0.2)
+        connector.end(CannotListen("", ""))
         await relay.close()
-        await connector.close()
         await asyncio.to_thread(_wait_for_clock, relay_now() + 0.2)
         relay = await world.relay()
         assert relay.statistics().tunnels == 0
