@@ -384,18 +384,20 @@ class Lane:
         The short way of ``queue_grew``, turn and cut, for a lane that is not busy: the frame
         leaves with the next ``data_to_send``. False: it must take the long way.
         """
-        box = self._outbox
         size = len(payload)
-        if not self.attached or self._control or self._urgent or not box.clear_for(size):
+        if self._control or self._urgent:
             return False
-        head = frames.header(kind, stream.id, size)
-        joined = size <= frames.JOIN_LIMIT
-        buffers: list[Buffer] = [head + payload] if joined else [head, payload]
+        box = self._outbox
+        start = box.handed
+        buffers = box.put_at_once(frames.header(kind, stream.id, size), payload, size)
+        if buffers is None:
+            return False
         if not self._ready:
-            self._ready_from = box.handed
-        box.append(buffers, size + frames.HEADER_SIZE)
+            self._ready_from = start
         self._ready += buffers
-        self._count(size + frames.HEADER_SIZE)
+        self.buffered += size + frames.HEADER_SIZE
+        if self._charged or self.buffered > LANE_RESERVE:
+            self._count(0)
         self.wake()
         return True
 
@@ -459,12 +461,16 @@ class Lane:
         self._count(len(data))
 
     def _resume_waiting(self) -> None:
-        for stream in list(self.waiting.values()):
-            room = stream.room
-            if room >= RESUME_AT or (room and not stream.queued):
-                del self.waiting[stream.id]
-                stream.paused = False
-                self._events.append(Writable(stream))
+        # A thousand slow readers wait for their own credit: nothing else is asked of those.
+        for stream in [each for each in self.waiting.values() if each.credit > each.queued]:
+            self._resume(stream)
+
+    def _resume(self, stream: Stream) -> None:
+        room = stream.room
+        if room >= RESUME_AT or (room and not stream.queued):
+            self.waiting.pop(stream.id, None)
+            stream.paused = False
+            self._events.append(Writable(stream))
 
     def _count(self, delta: int) -> None:
         self.buffered += delta
@@ -609,7 +615,7 @@ class Lane:
             self._outbox.activate(stream)
             self.wake()
         if stream.paused:
-            self._resume_waiting()
+            self._resume(stream)
 
     def _reset_received(self, stream: Stream, payload: bytes) -> None:
         try:
