@@ -69,6 +69,8 @@ class OpenTunnel:
         """Of the first proof."""
         self.control = supervisor
         """What the API serves."""
+        self.engine = engine
+        """What carries it."""
         self._relay = relay
         self._stack = stack
         self._closing: asyncio.Task[None] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, cast
@@ -19,10 +19,19 @@ BUILT_IN: Final = {
 """Where the drivers that come with us are; one more line makes an engine known."""
 
 
+_registered: dict[str, Callable[[], Driver]] = {}
+
+
+def register(engine: str, make: Callable[[], Driver]) -> None:
+    """Make a driver known in this process, for programs that bring their own without installing
+    it. Takes the place of an earlier one of that name, but not of a built-in one."""
+    _registered[engine] = make
+
+
 def known() -> tuple[str, ...]:
     """Every engine that has a driver here; nothing is imported."""
     plugged = (point.name for point in entry_points(group=GROUP))
-    return tuple(dict.fromkeys([*BUILT_IN, *plugged]))
+    return tuple(dict.fromkeys([*BUILT_IN, *_registered, *plugged]))
 
 
 def load(engine: str) -> Driver:
@@ -32,6 +41,8 @@ def load(engine: str) -> Driver:
     """
     if engine in BUILT_IN:
         return _make(engine, EntryPoint(engine, BUILT_IN[engine], GROUP))
+    if engine in _registered:
+        return _registered[engine]()
     for point in entry_points(group=GROUP):
         if point.name == engine:
             return _make(engine, point)

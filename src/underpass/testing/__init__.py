@@ -8,4 +8,7 @@ For tests of this project and of programs that use it. Nothing here is imported 
 - `underpass.testing.clock`: a clock and an event loop that move when told to
 - `underpass.testing.canary`: finds secrets where they must not be
 - `underpass.testing.certificates`: throw-away certificates
+- `underpass.testing.driver_suite`: what every driver must pass, with `driver_bench` to fill in
+- `underpass.testing.loopback_engine`: the smallest engine, a model for a new driver
+- `underpass.testing.hostile`: strings that no program may get as anything but what they are
 """

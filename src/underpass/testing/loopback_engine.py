@@ -103,7 +103,7 @@ class LoopbackDriver:
         if word == "carrying" and rest.isdigit():
             return Carrying(port=int(rest))
         if word == "refused:":
-            return Refusal("credential-refused", rest, fatal=True)
+            return Refusal("credential-refused", rest, "use another", fatal=True)
         if word == "taken:":
             return Refusal("port-taken", f"port {rest} is taken")
         return None
