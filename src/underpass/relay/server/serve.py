@@ -292,6 +292,10 @@ class RunningRelay:
             self._health.close()
         await self._keeper.close()
         await self._registry.close()
+        # Transports that were told to end do so in the turns after that: nothing is left open
+        # when the caller's loop ends right behind us.
+        for _ in range(3):
+            await asyncio.sleep(0)
         self.on_closed()
         self._log.info("relay ended")
         self._closed.set()
