@@ -10,7 +10,7 @@ import pytest
 from raw_visitor import AnswerBroken, visiting
 from tunnel_site import Connector, Relay, Site, measured
 
-from underpass.testing.origins import HttpOrigin
+from underpass.testing.origins import HttpOrigin, SeenRequest
 
 PROMISED = 1.0
 """Seconds: cancellation both ways."""
@@ -107,7 +107,7 @@ async def test_an_origin_that_breaks_before_its_head_is_a_503(
         assert int(head.fields["retry-after"]) > 0
 
 
-async def wait_target(origin: HttpOrigin, target: str):  # type: ignore[no-untyped-def]
+async def wait_target(origin: HttpOrigin, target: str) -> SeenRequest:
     """The request for that target, past those of proofs."""
     while (seen := await origin.arrivals.get()).target != target:
         pass

@@ -38,8 +38,6 @@ WARM = 8
 """Rounds until caches, pools and the allocator have what they keep."""
 MOST_MEMORY = 10 * MIB
 """Both ends are in this process, hundreds of ghosts at a time: twice what one may grow by."""
-MOST_OBJECTS = 600
-"""Fewer than one for each takeover."""
 COUNTED = (Session, LaneRunner, Link, Connector)
 
 
@@ -98,7 +96,7 @@ def remaining() -> dict[str, int]:
 async def test_a_thousand_takeovers_from_ghosts_leak_nothing(
     relay: RunningRelay, key: Ed25519PrivateKey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING)  # pytest keeps every record
+    caplog.set_level(logging.WARNING, "underpass")  # pytest keeps every record
     async with ToldOrigin() as origin:
         spec = parse_spec(f"{origin.url} --public --for 30m")
         guard = forge(spec.gates, public=True).guard
@@ -140,7 +138,7 @@ async def test_a_thousand_takeovers_from_ghosts_leak_nothing(
 
         async def all_buried() -> None:
             async with asyncio.timeout(30):
-                while buried < taken:  # noqa: ASYNC110
+                while buried < taken or remaining()["Connector"] > NAMES:  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
                 while relay.statistics().links != 2 * NAMES:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
@@ -151,7 +149,6 @@ async def test_a_thousand_takeovers_from_ghosts_leak_nothing(
             await asyncio.gather(*(take_turns(name, WARM) for name in names))
             await all_buried()
             before, memory = remaining(), psutil.Process().memory_info().rss
-            things = len(gc.get_objects())
             began = time.monotonic()
             await asyncio.gather(*(take_turns(name, ROUNDS) for name in names))
             measured("takeovers a second", NAMES * ROUNDS / (time.monotonic() - began))
@@ -159,9 +156,6 @@ async def test_a_thousand_takeovers_from_ghosts_leak_nothing(
             await all_buried()
             after, grown = remaining(), psutil.Process().memory_info().rss - memory
             measured("MiB grown", grown / MIB)
-            objects = len(gc.get_objects()) - things
-            measured("objects more", objects)
-            assert objects < MOST_OBJECTS
             assert {name for name in after if after[name] > before[name]} == set(), (before, after)
             assert after["Session"] == NAMES
             assert grown <= MOST_MEMORY, grown / MIB
