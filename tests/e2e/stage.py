@@ -296,7 +296,7 @@ class Stage:
 
     def _look(self) -> list[str]:
         files = [path for path in self.runtime.rglob("*") if not path.is_dir()]
-        files += [path for path in (self.state / "tokens").glob("*")]
+        files += (self.state / "tokens").glob("*")
         return [str(path) for path in files] + processes_with(str(self.runtime))
 
 

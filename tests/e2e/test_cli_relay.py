@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import time
-from pathlib import Path
 
 import pytest
 from tests.e2e.stage import Stage
@@ -183,4 +182,4 @@ async def test_a_development_relay_stays_on_this_machine(stage: Stage, listen: s
     where = ("--listen", listen, "--state", str(stage.home / "relay"))
     done = await stage.run("relay", "serve", "--dev", *where, "--json")
     assert (done.code, done.json["error"]["code"]) == (2, "relay-misconfigured")
-    assert not list(Path(stage.home / "relay").glob("*"))
+    assert await stage.leftovers() == []

@@ -12,6 +12,7 @@ from underpass.model.errors_relay import (
     KeyUnknown,
     NameContended,
     RelayCertificateWrong,
+    RelayTooOld,
     RelayUnreachable,
     Superseded,
     relay_refusal,
@@ -21,8 +22,13 @@ from underpass.relay.links.runner import LaneRunner
 from underpass.relay.protocol.backoff import Backoff
 from underpass.relay.protocol.errors import OffsetMismatch, ProtocolViolation
 from underpass.relay.protocol.handshake import ID_SIZE, sign
-from underpass.relay.protocol.records import Challenge, Drain, Greeting, Refuse, Welcome
-from underpass.relay.protocol.refusals import StaleLink, UnknownLane, UnknownSession
+from underpass.relay.protocol.records import VERSION, Challenge, Drain, Greeting, Refuse, Welcome
+from underpass.relay.protocol.refusals import (
+    StaleLink,
+    UnknownLane,
+    UnknownSession,
+    refused_with,
+)
 
 if TYPE_CHECKING:
     from underpass.relay.connector.connector import Connector
@@ -175,6 +181,10 @@ class LaneSlot:
         if link is not self._candidate:
             self._loop.call_soon(self._answer, link, challenge, raw)
             return
+        if challenge.version < VERSION:
+            relay = str(self._connector.dialler.address)
+            self._fail(RelayTooOld(relay=relay, theirs=challenge.version, ours=VERSION))
+            return
         old = self.runner.link
         late_since, self._late_since = self._late_since, None
         if old is not None and late_since is not None and old.last_heard > late_since:
@@ -222,7 +232,8 @@ class LaneSlot:
         later = refuse.retry_after > 0 and refuse.code != NameContended.code
         if stale or later or refuse.code == StaleLink.code:
             return RelayUnreachable(relay=relay, why=refuse.message)
-        return relay_refusal(refuse.code, relay=relay, name=connector.name)
+        told = refused_with(refuse)
+        return told or relay_refusal(refuse.code, relay=relay, name=connector.name)
 
     def _refused_later(self, link: Link, refuse: Refuse) -> None:
         """A link that carried the lane was told to go."""

@@ -6,8 +6,11 @@ The relay builds the record from the error; the connector acts on the code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from underpass.model.errors import PeerFault, Refused, UnderpassError, Unreachable
+from underpass.model.errors_relay import RelayTooOld
+from underpass.relay.protocol.errors import HandshakeError
 from underpass.relay.protocol.records import Refuse
 
 
@@ -87,7 +90,67 @@ class BadHello(PeerFault):
     reason: str
 
 
+@dataclass(eq=False)
+class PortsExhausted(Refused):
+    """No public port is left, for this key or on this relay."""
+
+    code = "ports-exhausted"
+    sentence = "cannot give {name} a public port: {reason}"
+    hint_text = "underpass relay names release NAME"
+
+    name: str
+    reason: str
+
+
+@dataclass(eq=False)
+class NoPublicPorts(Refused):
+    """This relay was started without a range of TCP ports."""
+
+    code = "no-public-ports"
+    sentence = "cannot give {name} a public port: this relay has no range of TCP ports"
+    hint_text = "use underpass reach, or start the relay with --tcp-ports FIRST-LAST"
+
+    name: str
+
+
 def refusal(error: UnderpassError, retry_after: float = 0.0) -> Refuse:
     """The record that carries ``error`` to the connector."""
     hint = error.hint or ""
     return Refuse(code=error.code, message=error.message, hint=hint, retry_after=retry_after)
+
+
+_IN_THE_RELAYS_WORDS: Final = {
+    cls.code: cls
+    for cls in (
+        BadHello,
+        EnrolmentRefused,
+        HandshakeError,
+        NoPublicPorts,
+        PortsExhausted,
+        RelayTooOld,
+        TooManyLanes,
+        TooManyNames,
+    )
+}
+
+WORDS_LIMIT: Final = 300
+"""Characters of a relay's sentence or hint that are shown."""
+
+
+def refused_with(refuse: Refuse) -> UnderpassError | None:
+    """The error that ``refuse`` was made of, in the relay's own words; None for other codes.
+
+    Its facts stayed with the relay. Words that no relay of ours would say count as other codes.
+    """
+    cls = _IN_THE_RELAYS_WORDS.get(refuse.code)
+    words = (refuse.message, refuse.hint)
+    if cls is None or not all(text.isprintable() and len(text) <= WORDS_LIMIT for text in words):
+        return None
+    error = cls.__new__(cls)
+    # Templates without fields: braces of the relay's are no fields of ours.
+    vars(error).update(sentence=_literal(refuse.message), hint_text=_literal(refuse.hint))
+    return error
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from underpass.model.errors import Misuse, Refused, Setup, Unreachable
+from underpass.model.errors import Misuse, Setup, Unreachable
+from underpass.relay.protocol.refusals import NoPublicPorts, PortsExhausted
+
+__all__ = [
+    "AuthorisedKeysWrong",
+    "CannotListen",
+    "KeyNotFound",
+    "NoPublicPorts",
+    "PortsExhausted",
+    "RegistryTooNew",
+    "RegistryUnavailable",
+    "RelayMisconfigured",
+]
 
 
 @dataclass(eq=False)
@@ -54,29 +66,6 @@ class AuthorisedKeysWrong(Setup):
     path: str
     line: int
     reason: str
-
-
-@dataclass(eq=False)
-class PortsExhausted(Refused):
-    """No public port is left, for this key or on this relay."""
-
-    code = "ports-exhausted"
-    sentence = "cannot give {name} a public port: {reason}"
-    hint_text = "underpass relay names release NAME"
-
-    name: str
-    reason: str
-
-
-@dataclass(eq=False)
-class NoPublicPorts(Refused):
-    """This relay was started without a range of TCP ports."""
-
-    code = "no-public-ports"
-    sentence = "cannot give {name} a public port: this relay has no range of TCP ports"
-    hint_text = "use underpass reach, or start the relay with --tcp-ports FIRST-LAST"
-
-    name: str
 
 
 @dataclass(eq=False)
