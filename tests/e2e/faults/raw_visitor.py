@@ -28,12 +28,16 @@ class Head:
 
 
 class Visitor:
-    """One connection to a tunnel's loopback port."""
+    """One connection to a tunnel, by default to its loopback port."""
 
     def __init__(
-        self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        port: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        host: str | None = None,
     ) -> None:
-        self.port = port
+        self.host = host or f"127.0.0.1:{port}"
         self._reader = reader
         self._writer = writer
         self._left: int | None = None
@@ -44,7 +48,7 @@ class Visitor:
         self, target: str, headers: Mapping[str, str], *, method: str = "GET", body: bytes = b""
     ) -> None:
         """Send one request."""
-        lines = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body:
             lines.append(f"Content-Length: {len(body)}")

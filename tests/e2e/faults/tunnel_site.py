@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import psutil
+
+from underpass.testing.certificates import Certificate
 
 START_SECONDS = 40.0
 """Two interpreters and a proof, on a machine that is busy with other tests."""
@@ -110,6 +113,13 @@ class Relay(Program):
     token_file: str
 
 
+class PublicRelay(Relay):
+    """`underpass relay serve --domain`."""
+
+    chain: Path
+    key: Path
+
+
 class Connector(Program):
     """`underpass open`, after its first proof."""
 
@@ -156,6 +166,25 @@ class Site:
         relay.token_file = ready["enrol_token_file"]
         return relay
 
+    async def serve_public(
+        self, domain: str, listen: str, certificate: Certificate, *, prefix: tuple[str, ...] = ()
+    ) -> PublicRelay:
+        """A relay with TLS, under names that only the programs of this site know."""
+        chain, key = self.directory / "chain.pem", self.directory / "key.pem"
+        chain.write_bytes(certificate.certificate)
+        key.write_bytes(certificate.key)
+        key.chmod(0o600)
+        words = ("--domain", domain, "--listen", listen, "--tls-cert", str(chain))
+        files = ("--tls-key", str(key), "--state", str(self.directory / "relay"), "--json")
+        command = self.command("relay", "serve", *words, *files)
+        relay = await self.start(PublicRelay, (*prefix, *command), "relay.err")
+        ready = await relay.wait_event("ready", within=START_SECONDS)
+        relay.url = ready["link_url"]
+        relay.port = urlsplit(relay.url).port or 443
+        relay.token_file = ready["enrol_token_file"]
+        relay.chain, relay.key = chain, key
+        return relay
+
     async def open(
         self,
         origin: str,
@@ -195,7 +224,7 @@ class Site:
         """Take name, address and token from the first line."""
         connector.name = live["tunnel"]["name"]
         connector.url = live["tunnel"]["url"]
-        connector.port = int(connector.url.rsplit(":", 1)[1])
+        connector.port = urlsplit(connector.url).port or 443
         file = live["access"]["token_file"]
         connector.token = Path(file).read_text().strip() if file else ""
 
@@ -276,3 +305,32 @@ class MemoryWatch:
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
         self.look()
+
+
+OWN_NAMES = """
+mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"
+"""
+
+
+class Names:
+    """What the names of hosts mean to one program, changed while it runs. Needs root."""
+
+    def __init__(self, directory: Path) -> None:
+        self._hosts = directory / "hosts"
+        self._resolver = directory / "resolv.conf"
+        # nobody serves names there: what the file does not know fails
+        self._resolver.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        self._hosts.write_text("")
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """Before the command line of a program that is to know these names alone."""
+        shell = ("unshare", "--mount", "sh", "-c", OWN_NAMES)
+        return (*shell, str(self._hosts), str(self._resolver))
+
+    def mean(self, address: str, *names: str) -> None:
+        """From now on these names are all there are. None: no name resolves."""
+        # written in place: a bind mount shows the file, not its path
+        with self._hosts.open("r+") as file:
+            file.truncate()
+            file.write(f"{address} {' '.join(names)}\n" if names else "")
