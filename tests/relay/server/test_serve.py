@@ -136,6 +136,7 @@ class World:
         )
         await connector.open()
         self.connectors.append(connector)
+        await until(lambda: all(slot.is_attached for slot in connector._slots))
         return connector
 
     async def close(self) -> None:
@@ -224,7 +225,7 @@ class TestDevelopment:
         url = connector.welcome.public_url
         await relay.close()
         relay = await world.relay(listen=("127.0.0.1", int(relay.public_url.split(":")[2])))
-        await until(lambda: relay.statistics().tunnels_linked == 1)
+        await until(lambda: relay.statistics().links == 2)
         assert (await ask(url))[::2] == (200, b"hello")
         assert connector.welcome.public_url == url
         assert connector.epoch == 2
@@ -301,7 +302,7 @@ class TestLeases:
         asked = await connector.renew(relay_now() + 7200)
         await relay.close()
         relay = await world.relay(listen=("127.0.0.1", int(relay.public_url.split(":")[2])))
-        await until(lambda: relay.statistics().tunnels_linked == 1)
+        await until(lambda: relay.statistics().links == 2)
         record = await relay.registry.name("tools")
         assert record is not None
         assert record.lease_end == asked
