@@ -21,6 +21,9 @@ from underpass.http.messages import Headers
 MAX_EARLY_BYTES = 256 * 1024
 # What may come before the origin answers the dial. A lane's credit is smaller.
 
+WORTH_KEEPING = 32 * 1024
+# A view of so many bytes is written as it is: at most eight times as much (a read) is held.
+
 
 class ByteExchange:
     """Both faces of one byte stream: ``ports.Exchange`` and ``OriginUser``."""
@@ -99,7 +102,8 @@ class ByteExchange:
         if connection is not None:
             count = len(data)
             self._house.books.bytes_up += count
-            connection.write(bytes(data), count)
+            # A small view is copied: if the origin is slow it would hold a whole read in memory.
+            connection.write(data if count >= WORTH_KEEPING else bytes(data), count)
             return
         self._early += data
         if len(self._early) > MAX_EARLY_BYTES:

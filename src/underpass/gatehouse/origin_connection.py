@@ -124,7 +124,7 @@ class OriginConnection(asyncio.BufferedProtocol):
 
     # What the user calls.
 
-    def write(self, data: bytes, credit: int) -> None:
+    def write(self, data: bytes | memoryview, credit: int) -> None:
         """Write at once; ``credit`` bytes are told by ``origin_drained`` when they are out."""
         transport = self._transport
         if transport is None:

@@ -149,8 +149,8 @@ class Side(Watched):
         )
         received = self.runner.data_received
 
-        def data_received(link: Link, data: bytes) -> None:
-            received(link, data)
+        def data_received(link: Link, data: bytes, now: float) -> None:
+            received(link, data, now)
             self.changed()
 
         self.runner.data_received = data_received  # type: ignore[method-assign]

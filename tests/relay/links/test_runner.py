@@ -106,7 +106,7 @@ async def test_replaced_link_is_not_listened_to(line) -> None:
     await line.open()
     before = line.relay.lane.received
     new, _ = await line.attach()
-    line.relay.runner.data_received(old, b"garbage that would break the lane")
+    line.relay.runner.data_received(old, b"garbage that would break the lane", before)
     assert line.relay.lane.received == before
     assert line.relay.runner.link is new
     assert line.relay.closed == []

@@ -268,8 +268,10 @@ async def connect_first(addresses: list[SocketAddress]) -> tuple[socket.socket, 
         for address in addresses:
             failed = asyncio.Event()
             tasks.append(asyncio.create_task(attempt(address, failed), name=f"dial {address[1]}"))
+            # not wait_for: on 3.11 it can swallow a cancellation
             with suppress(TimeoutError):
-                await asyncio.wait_for(failed.wait(), STAGGER)
+                async with asyncio.timeout(STAGGER):
+                    await failed.wait()
             if winner:
                 break
         while not winner and any(not task.done() for task in tasks):

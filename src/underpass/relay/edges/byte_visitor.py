@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _EARLY: Final = 16 * 1024
 """Bytes taken from a visitor before there is a stream: more than any protocol's first words."""
 
+_WORTH_KEEPING: Final = 32 * 1024
+"""A view of so many bytes is written as it is: at most eight times as much (a read) is held."""
+
 
 class ByteVisitor(asyncio.BufferedProtocol, ABC):
     """One connection and its stream. A subclass says which tunnel is meant (``begin``), and how
@@ -85,7 +88,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
     def opened(self) -> None:
         """A stream is open: what the visitor says has somebody to go to."""
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes | memoryview) -> None:
         """Write bytes of the far end."""
         assert self.transport is not None
         self.transport.write(data)
@@ -119,7 +122,9 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Room for what the stream takes now."""
-        return self.edge.buffer[: self._appetite or 1]
+        buffer = self.edge.buffer
+        appetite = self._appetite or 1
+        return buffer if appetite >= len(buffer) else buffer[:appetite]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
@@ -129,7 +134,8 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
         """Bytes came; also those that the door has read, or that came in a WebSocket message."""
         if not self._over:
             self.take(data)
-            self.update_reading()
+            if self._pressed or self.stream is None or not self._reading:
+                self.update_reading()
 
     def eof_received(self) -> bool:
         """The visitor sends no more. True: it may still be reading."""
@@ -286,10 +292,15 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
         """The far end says something."""
         if self._over or self._far_ended or self.transport is None:
             return
-        self._owed += len(data)
-        self.put(bytes(data))  # transports may keep it beyond this call
-        if not self._writing_paused:
-            self._drain()
+        size = len(data)
+        # A transport may keep it beyond this call. A small view is copied: it would hold a whole
+        # read of the link in memory.
+        self.put(data if size >= _WORTH_KEEPING else bytes(data))
+        if self._writing_paused or self._owed:
+            self._owed += size
+        else:
+            assert self.stream is not None
+            self.stream.drained(size)
 
     def far_end(self) -> None:
         """The far end says no more."""
@@ -331,16 +342,14 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
 class _FarSide:
     """The stream's owner: its words mean other things than the same words of a transport."""
 
-    __slots__ = ("_visitor",)
+    __slots__ = ("_visitor", "data_received")
 
     def __init__(self, visitor: ByteVisitor) -> None:
         self._visitor = visitor
+        self.data_received = visitor.far_data
 
     def head_received(self, head: bytes) -> None:
         self._visitor.far_break("protocol-violation")
-
-    def data_received(self, data: bytes | memoryview) -> None:
-        self._visitor.far_data(data)
 
     def trailers_received(self, trailers: bytes) -> None:
         self._visitor.far_break("protocol-violation")

@@ -77,7 +77,7 @@ class Stream(Protocol):
     def send_end(self) -> None:
         """This direction is complete."""
 
-    def abort(self, code: str) -> None:
+    def abort(self, code: str) -> object:
         """Break this direction off; what is queued is dropped. Idempotent."""
 
     def stop(self, code: str) -> None:

@@ -91,7 +91,7 @@ class ReachVisitor(ByteVisitor):
         self.token = ""
         self.transport.write(greeting(ReachAnswer(ok=True)))
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes | memoryview) -> None:
         """See ``ByteVisitor``."""
         assert self.transport is not None
         view = memoryview(data)

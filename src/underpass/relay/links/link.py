@@ -88,9 +88,10 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        self._liveness.heard(self._loop.time())
+        now = self._loop.time()
+        self._liveness.heard(now)
         if self._runner is not None:
-            self._runner.data_received(self, data)
+            self._runner.data_received(self, data, now)
             return
         reader = self._reader
         if reader is None:
@@ -194,7 +195,7 @@ class Link(asyncio.Protocol):
         self._ping()
         rest = reader.rest() if reader is not None else b""
         if rest:
-            runner.data_received(self, rest)
+            runner.data_received(self, rest, self._loop.time())
 
     def write(self, buffers: list[Buffer]) -> None:
         """Write frames."""

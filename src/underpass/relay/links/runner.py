@@ -126,13 +126,13 @@ class LaneRunner:
 
     # -- bytes --------------------------------------------------------------------------------
 
-    def data_received(self, link: Link, data: bytes) -> None:
+    def data_received(self, link: Link, data: bytes, now: float) -> None:
         """Called by a link with lane bytes; a link that was replaced is not listened to."""
         if link is not self.link:
             return
         lane = self.lane
         try:
-            frames = lane.receive_data(data, self._loop.time())
+            frames = lane.receive_data(data, now)
         except ProtocolViolation as error:
             logger.warning("lane given up: %s", error.reason)
             self._dispatch()

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from underpass.relay.protocol.frames import ALONE, QUANTUM
+from underpass.relay.protocol.frames import ALONE, JOIN_LIMIT, QUANTUM
 from underpass.relay.protocol.pacing import Pacing
 from underpass.relay.protocol.stream import Buffer, Stream
 
+LEAST_QUANTUM: Final = 1536
+"""What a turn is worth at the least: about a packet, and most small answers whole."""
 OVERDRAFT: Final = 16 * 1024
 """Control may exceed the room in flight by this much: credit must not wait behind data."""
 
@@ -99,15 +101,25 @@ class Outbox:
         """Bytes that may be handed to the link now."""
         return 0 if self.pacing is None else self.pacing.window - (self.handed - self.acked)
 
-    def clear_for(self, size: int) -> bool:
-        """Whether a frame of ``size`` bytes may be put into the sequence outside of any turn:
-        nobody waits, nothing has to be repeated, and there is room in flight."""
+    def put_at_once(self, head: bytes, payload: Buffer, size: int) -> list[Buffer] | None:
+        """Put a frame at the end of the sequence outside of any turn, if nobody waits, nothing has
+        to be repeated and there is room in flight. Returns its buffers, or None."""
         pacing = self.pacing
-        return (
-            pacing is not None
-            and not (self._new or self._old or self._resend)
-            and self.handed - self.acked + size <= pacing.window
-        )
+        end = self.sent + len(head) + size
+        if (
+            pacing is None
+            or self._new
+            or self._old
+            or self._resend
+            or end - self.acked > pacing.window
+        ):
+            return None
+        # joining copies: cheaper than one more buffer to write
+        buffers: list[Buffer] = [head + payload] if size <= JOIN_LIMIT else [head, payload]
+        self.logged += end - self.sent
+        self.sent = self.handed = end
+        self._log.append((end, buffers))
+        return buffers
 
     @property
     def resending(self) -> bool:
@@ -164,13 +176,17 @@ class Outbox:
                 else:
                     stream.active = False
                 continue
+            # A new one that is alone gets a whole turn; many at once are a round of their own.
+            quantum = self._quantum(1 if ring is new and len(new) == 1 else len(new) + len(old))
             if stream.deficit <= 0:
                 ring.popleft()
-                stream.deficit += QUANTUM
+                stream.deficit += quantum
                 old.append(stream)
                 continue
             alone = len(new) + len(old) == 1
-            limit = min(ALONE if alone else min(stream.deficit, QUANTUM), room - spent)
+            if stream.deficit > quantum:
+                stream.deficit = quantum
+            limit = min(ALONE if alone else stream.deficit, room - spent)
             frame: list[Buffer] = []
             size = stream.cut(limit, frame)
             if size < 0:
@@ -191,6 +207,18 @@ class Outbox:
             elif alone and ring is new:
                 old.append(new.popleft())  # it had its first quantum: whoever comes goes before
         return spent
+
+    def _quantum(self, streams: int) -> int:
+        """What a turn is worth now, for one of so many ``streams``.
+
+        At most what the rules say, and no more than lets a round fit into the bytes in flight: a
+        small answer beside many streams waits for a round, and on a slow path a round of whole
+        quanta takes many seconds.
+        """
+        window = QUANTUM if self.pacing is None else self.pacing.window
+        if window >= streams * QUANTUM:
+            return QUANTUM
+        return max(min(window // streams, QUANTUM), LEAST_QUANTUM)
 
 
 def _tail(buffers: list[Buffer], skip: int) -> list[Buffer]:

@@ -12,7 +12,10 @@ from collections import deque
 from typing import Final
 
 LEAST_WINDOW: Final = 32 * 1024
-UNMEASURED_WINDOW: Final = 128 * 1024
+UNMEASURED_WINDOW: Final = 48 * 1024
+"""What a new or long idle link takes before anything is known: the first two flights of TCP's slow
+start (10 and 20 packets). The rules allow 128 KiB, but a connector's two lanes start at the same
+time, and on 1 Mbit/s their first bytes alone would then fill two seconds."""
 HEADROOM: Final = 0.3
 """Seconds of delivery allowed in flight beyond the smallest round trip (WIRE.md)."""
 RATE_SPAN: Final = 2.0
@@ -59,6 +62,9 @@ class Pacing:
     def sent(self, offset: int, now: float, *, idle: bool) -> None:
         """Everything before ``offset`` was handed over; ``idle``: nothing was in flight before."""
         if idle:
+            if now - self._delivered_at > RATE_SPAN:  # who knows what the path is like now
+                self._rate_now = self._rate_before = 0.0
+                self.window = min(self.window, UNMEASURED_WINDOW)
             self._delivered_at = now
         flights = self._flights
         if len(flights) >= SAMPLES:
@@ -74,8 +80,9 @@ class Pacing:
         while flights and flights[0][0] <= offset:
             newest = flights.popleft()
         if newest is None and flights and offset > self._delivered:
-            # a part of a large flight: its whole would be measured with its own time on the path
-            self.round_trip(now - flights[0][1], now, idle=False)
+            # A part of a large flight. Its whole would be measured with its own time on the path,
+            # and on a slow one the window would stay too large for as long.
+            newest = flights[0]
         self._delivered = offset
         self._delivered_at = now
         if newest is None:

@@ -218,9 +218,18 @@ class Stream:
 
     def drained(self, count: int) -> None:
         """``count`` received body bytes have left this process: the peer may send more."""
-        count = min(count, self.undrained)
-        if count:
-            self.undrained -= count
+        undrained = self.undrained
+        if count > undrained:
+            count = undrained
+        if not count:
+            return
+        self.undrained = undrained = undrained - count
+        window, outstanding = self.window, self.outstanding
+        self._drained += count
+        if outstanding and (window - outstanding - undrained) * 4 < window > self._drained:
+            self.lane.budget.used -= count  # nothing to grant yet: the common case
+        else:
+            self._drained -= count
             self.credit_back(count)
 
     @property
