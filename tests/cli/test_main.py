@@ -34,6 +34,7 @@ Commands:
   close       Close a tunnel.
   reach       Make a gated tcp tunnel local.
   relay       Serve a relay; manage its keys and names.
+  advise      Say which engine fits a need, and how.
   errors      Explain error codes.
   completion  Print a shell's completion script.
 """

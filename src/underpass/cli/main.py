@@ -23,6 +23,7 @@ _COMMANDS = {
     "close": Entry("underpass.cli.commands.close", "Close a tunnel."),
     "reach": Entry("underpass.cli.commands.reach", "Make a gated tcp tunnel local."),
     "relay": Entry("underpass.cli.commands.relay", "Serve a relay; manage its keys and names."),
+    "advise": Entry("underpass.cli.commands.advise", "Say which engine fits a need, and how."),
     "errors": Entry("underpass.cli.commands.errors", "Explain error codes."),
     "completion": Entry("underpass.cli.commands.completion", "Print a shell's completion script."),
 }
@@ -68,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _wants_json(words: Sequence[str]) -> bool:
     # From the words, since the command may not have understood them.
     ours = words[: words.index("--")] if "--" in words else words
-    return "--json" in ours
+    return "--json" in ours or "--for-agent" in ours
 
 
 __all__ = ["UnderpassError", "main", "root"]

@@ -1,0 +1,1 @@
+"""Which engine fits a need, and why: facts, rules, commands and boundaries. Pure."""

@@ -1,0 +1,173 @@
+"""The choice: every way weighed for a need, those that fit ranked, the others with their reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from underpass.decide.boundaries import Boundary, boundary_of
+from underpass.decide.here import Here
+from underpass.decide.need import Audience, Auth, Need, Task, Traffic
+from underpass.decide.plans import plan
+from underpass.decide.preferences import Reason, reasons, setup_seconds
+from underpass.decide.quotas import Measure, QuotaFact, Quotas
+from underpass.decide.rules import Case, broken_rules
+from underpass.decide.steps import Plan
+from underpass.decide.way import Way
+from underpass.decide.ways import WAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One way that keeps every constraint."""
+
+    way: Way
+    points: int
+    reasons: tuple[Reason, ...]
+    gate: str
+    """How visitors show who they are."""
+    limits: tuple[str, ...]
+    quotas: tuple[QuotaFact, ...]
+    setup_seconds: int
+    missing: tuple[str, ...]
+    """Programs that were looked for and not found, or are too old."""
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """One way that breaks constraints."""
+
+    way: Way
+    broken: tuple[tuple[str, str], ...]
+    """Code of the rule, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Answers, best first, or else a boundary: never both, never neither."""
+
+    need: Need
+    answers: tuple[Answer, ...]
+    boundary: Boundary | None
+    unfit: tuple[Unfit, ...]
+    cautions: tuple[str, ...]
+
+
+def advise(need: Need, here: Here, quotas: Quotas, today: date) -> Advice:
+    """Weigh every way. The same facts give the same advice; ``today`` only dates the quotas."""
+    if (boundary := boundary_of(need)) is not None:
+        return Advice(need, (), boundary, (), ())
+    cases = [Case(need, here, quotas, way) for way in WAYS]
+    judged = [(case, broken_rules(case)) for case in cases]
+    answers = [_answer(case) for case, broken in judged if not broken]
+    unfit = tuple(Unfit(case.way, broken) for case, broken in judged if broken)
+    # The sort is stable: equals stay in the order of the table.
+    ranked = tuple(sorted(answers, key=lambda answer: -answer.points))
+    boundary = None if ranked else _nothing_fits(unfit)
+    return Advice(need, ranked, boundary, unfit, _cautions(need, ranked, quotas, today))
+
+
+def _answer(case: Case) -> Answer:
+    found = reasons(case)
+    missing = tuple(program for program in case.way.programs if _is_missing(case.here, program))
+    return Answer(
+        way=case.way,
+        points=sum(reason.points for reason in found),
+        reasons=found,
+        gate=_gate(case),
+        limits=(*_limits(case), *case.way.limits),
+        quotas=tuple(fact for fact in case.quotas.of(case.way.id) if _concerns(fact, case.need)),
+        setup_seconds=setup_seconds(case),
+        missing=missing,
+        plan=plan(case.way.id, case.need),
+    )
+
+
+def _concerns(fact: QuotaFact, need: Need) -> bool:
+    """Whether what the quota counts can occur at all."""
+    match fact.measure:
+        case Measure.TCP_CONNECTIONS:
+            return need.traffic is Traffic.TCP
+        case Measure.REQUESTS | Measure.REQUEST_RATE | Measure.IN_FLIGHT:
+            return need.is_web
+        case Measure.IDENTITIES:
+            return need.auth is Auth.SSO
+        case Measure.WEBHOOKS:
+            return need.auth is Auth.SIGNATURE
+        case Measure.RULES:
+            return need.auth not in (None, Auth.NONE)
+        case _:
+            return True
+
+
+def _is_missing(here: Here, program: str) -> bool:
+    found = here.find(program)
+    return here.lacks(program) if found is None else found.is_too_old
+
+
+def _gate(case: Case) -> str:
+    need, way = case.need, case.way
+    if need.auth is not None:
+        offered = way.gate(need.auth)
+        return offered.how if offered else ""
+    passable = [
+        gate
+        for gate in way.gates
+        if gate.auth is not Auth.NONE and (need.visitor is None or need.visitor in gate.passable)
+    ]
+    if not passable:
+        return way.gates[0].how
+    if way.driven or way.gate(Auth.NONE) is None:
+        return passable[0].how
+    return f"none unless asked for; it can have: {', '.join(gate.auth for gate in passable)}"
+
+
+def _limits(case: Case) -> Iterable[str]:
+    """What this need, or this machine, makes of the way."""
+    way, need, here = case.way, case.need, case.here
+    if not way.driven:
+        yield (
+            f"underpass does not drive {way.engine} yet: these are the vendor's own commands, with "
+            "neither its gates nor its proofs; one curl proves little, so test logins, streams and "
+            "sizes too"
+        )
+    for program in way.programs:
+        for found in here.programs:
+            if found.program == program and found.why_not:
+                yield f"the {program} here does not count: {found.why_not}"
+            elif found.program == program and found.is_too_old:
+                yield f"the {program} here is {found.version}: too old, update it"
+    gates = [gate for gate in way.gates if gate.auth is not Auth.NONE]
+    public = need.audience is Audience.PUBLIC and need.task is not Task.REACH
+    if public and (not gates or need.auth is Auth.NONE):
+        yield "open: whoever learns the address gets to the origin, scanners included"
+
+
+def _nothing_fits(unfit: tuple[Unfit, ...]) -> Boundary:
+    # Another task or other traffic is another need; every other constraint might be given up.
+    fixed = {"task", "traffic"}
+    able = [one for one in unfit if not fixed & {code for code, _ in one.broken}] or list(unfit)
+    fewest = min(len(one.broken) for one in able)
+    given_up: dict[str, list[str]] = {}
+    for one in able:
+        if len(one.broken) == fewest:
+            codes = " and ".join(code for code, _ in one.broken)
+            given_up.setdefault(codes, []).append(one.way.id)
+    told = "; ".join(f"without {codes}: {', '.join(ways)}" for codes, ways in given_up.items())
+    return Boundary("nothing-fits", "no way that is known keeps every constraint", told)
+
+
+def _cautions(
+    need: Need, answers: tuple[Answer, ...], quotas: Quotas, today: date
+) -> tuple[str, ...]:
+    told: list[str] = []
+    if need.task is Task.EXPOSE and need.audience is Audience.PUBLIC and need.auth is None:
+        told.append("say how visitors show who they are (--auth): most engines ask nobody")
+    stale = [
+        fact.id for answer in answers for fact in answer.quotas if quotas.is_stale(fact, today)
+    ]
+    if stale:
+        told.append(f"older than half a year, look again: {', '.join(dict.fromkeys(stale))}")
+    return tuple(told)
