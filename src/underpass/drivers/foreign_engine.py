@@ -100,6 +100,17 @@ class ForeignEngine:
         return self._plan
 
     @property
+    def public_url(self) -> str:
+        """Where visitors come, as far as it is known; "" before."""
+        return self._url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that the program gets."""
+        added = {} if self._plan is None else self._plan.environment
+        return {**minimal(self._site.environment), **added}
+
+    @property
     def program(self) -> Program | None:
         """The program of the moment; None between two of them."""
         return self._program
@@ -198,7 +209,7 @@ class ForeignEngine:
         self._words.clear()
         program = await Program.start(
             plan.argv,
-            environment={**minimal(self._site.environment), **plan.environment},
+            environment=self.environment,
             directory=self._site.directory,
             on_line=self._read,
         )
@@ -260,7 +271,9 @@ class ForeignEngine:
 
     def _observe(self, observation: Observation) -> None:
         if isinstance(observation, Refusal):
-            self._refusal = observation
+            # The first that is final says why; what comes after it is its consequence.
+            if self._refusal is None or not self._refusal.fatal:
+                self._refusal = observation
         elif isinstance(observation, Faltering):
             if self._carried.is_set():
                 self._say(LinkView(LinkPhase.LOST, observation.code, observation.detail))

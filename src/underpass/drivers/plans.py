@@ -37,6 +37,8 @@ class Detection:
     """Why it cannot be used; "" when it can."""
     hint: str = ""
     """What to do or type, when it cannot."""
+    facts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What a driver learnt for its own ``plan``. Never a secret."""
 
     @property
     def is_usable(self) -> bool:

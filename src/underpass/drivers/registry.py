@@ -15,6 +15,7 @@ GROUP: Final = "underpass.drivers"
 
 BUILT_IN: Final = {
     "relay": "underpass.drivers.relay_driver:RelayDriver",
+    "ssh": "underpass.drivers.ssh.driver:SshDriver",
 }
 """Where the drivers that come with us are; one more line makes an engine known."""
 

@@ -1,0 +1,1 @@
+"""The engine ssh: plain OpenSSH, run and watched by us."""

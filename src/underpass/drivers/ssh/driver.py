@@ -1,0 +1,217 @@
+"""The driver for plain ssh: a port of a far host leads to the gatehouse (``ssh -R``)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from underpass.drivers.abilities import Abilities, refuse_unsupported
+from underpass.drivers.base import Engine
+from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
+from underpass.drivers.observations import Observation
+from underpass.drivers.plans import (
+    Detection,
+    DoorKind,
+    ForeignTunnel,
+    Plan,
+    PlannedFile,
+    Site,
+)
+from underpass.drivers.process import minimal, run_to_end
+from underpass.drivers.ssh.configuration import (
+    Resolved,
+    last_hop,
+    read_resolved,
+    write_configuration,
+)
+from underpass.drivers.ssh.engine import FarLoopbackEngine, SshEngine
+from underpass.drivers.ssh.reading import read_line
+from underpass.drivers.ssh.settings import SshSettings
+from underpass.model.origin import Kind
+from underpass.model.spec import TunnelSpec
+
+ASK_SECONDS: Final = 5.0
+OLDEST: Final = (7, 6)
+# accept-new, and -J since 7.3.
+
+_VERSION: Final = re.compile(r"OpenSSH_(\d+)\.(\d+)\S*")
+_FORWARDS: Final = re.compile(r"-(?:N|f|T|n|M)*([LRD])(.*)", re.DOTALL)
+
+CONFIG_FILE: Final = "ssh.conf"
+CONTROL_SOCKET: Final = "ctl"
+
+
+class SshDriver:
+    """See ``Driver``. Satisfies ``KeepsNames``."""
+
+    @property
+    def name(self) -> str:
+        """The engine's word."""
+        return "ssh"
+
+    async def detect(self, site: Site) -> Detection:
+        """See ``Driver``; asks ``ssh -G`` what the user's own configuration means by the hosts."""
+        program = shutil.which("ssh", path=site.environment.get("PATH"))
+        if program is None:
+            why = "there is no program ssh"
+            return Detection(False, why_not=why, hint="install it: apt-get install openssh-client")
+        try:
+            _, lines = await run_to_end(
+                (program, "-V"),
+                environment=minimal(site.environment),
+                directory=site.directory,
+                seconds=ASK_SECONDS,
+            )
+        except EngineMissing as error:
+            return Detection(False, program, why_not=error.why)
+        match = next((found for line in lines[:20] if (found := _VERSION.search(line))), None)
+        if match is None:
+            return Detection(True, program, why_not=f"{program} does not say that it is OpenSSH")
+        if (int(match[1]), int(match[2])) < OLDEST:
+            return Detection(True, program, match[0], why_not="it is older than OpenSSH 7.6")
+        try:
+            settings = SshSettings.parse(site.options)
+        except EngineOptionInvalid:
+            return Detection(True, program, match[0])  # planning will say so
+        facts = await self._resolve(program, settings, site) if settings.config == "user" else {}
+        return Detection(True, program, match[0], facts=facts)
+
+    def plan(self, spec: TunnelSpec, site: Site) -> Plan:
+        """See ``Driver``."""
+        settings = SshSettings.parse(site.options)
+        refuse_unsupported(self.name, spec, Abilities(tcp=True))
+        if settings.autossh and shutil.which("autossh", path=site.environment.get("PATH")) is None:
+            raise EngineMissing("autossh", "there is no program autossh", "leave ssh.autossh out")
+        scheme = "tcp" if spec.kind is Kind.TCP else "http"
+        bind = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
+        door = site.door.unix or site.directory / "door.sock"
+        far = settings.hops[-1]
+        if settings.url:
+            url, visitors = settings.url, f"{settings.url}, which leads to {far} port"
+        elif settings.is_loopback:
+            url = f"{scheme}://{bind}:{settings.port}"
+            visitors = f"a port of {far}, for programs on that host only"
+        else:
+            host = f"[{far.host}]" if ":" in far.host else _hostname(site, settings)
+            url = f"{scheme}://{host}:{settings.port}"
+            visitors = f"a port of {far}, where its sshd allows it (GatewayPorts clientspecified)"
+        return Plan(
+            self.name,
+            visitors,
+            argv=(
+                *self._program(settings),
+                *("-N", "-T", "-F", str(site.directory / CONFIG_FILE)),
+                *("-o", "LogLevel=DEBUG1"),
+                *("-M", "-S", str(site.directory / CONTROL_SOCKET)),
+                # The address is always said: without it sshd takes ::1 for enough.
+                *("-R", f"{bind}:{settings.port}:{door}"),
+                last_hop(settings),
+            ),
+            files=(
+                PlannedFile(
+                    site.directory / CONFIG_FILE,
+                    write_configuration(settings, resolved_of(site)).encode(),
+                ),
+            ),
+            environment=variables(site.environment, autossh=settings.autossh),
+            url=url,
+            secure=url.startswith("https:"),
+            door=DoorKind.UNIX,
+            limits=() if settings.port else ("the port may change when ssh is started anew",),
+        )
+
+    def read(self, line: str) -> Observation | None:
+        """See ``Driver``."""
+        return read_line(line)
+
+    def make_engine(self, spec: TunnelSpec, site: Site) -> Engine:
+        """See ``Driver``."""
+        settings = SshSettings.parse(site.options)
+        self.plan(spec, site)
+        if settings.is_loopback and not settings.url:
+            return FarLoopbackEngine(self, spec, site)
+        return SshEngine(self, spec, site)
+
+    async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
+        """Every ssh and autossh process of this machine with a forward, ours excepted."""
+        found = []
+        for process in psutil.process_iter(["pid", "name", "cmdline", "username"]):
+            facts = process.info
+            words = facts["cmdline"] or []
+            if facts["name"] not in ("ssh", "autossh") or str(site.directory.parent) in str(words):
+                continue
+            for kind, spec in read_forwards(words):
+                found.append(
+                    ForeignTunnel(
+                        self.name,
+                        f"pid {facts['pid']}",
+                        f"-{kind} {spec}",
+                        words[-1] if kind == "R" else "",
+                        facts["username"] or "",
+                    )
+                )
+        return tuple(found)
+
+    def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
+        """The address stays when the port was chosen."""
+        return SshSettings.parse(site.options).port != 0
+
+    def _program(self, settings: SshSettings) -> tuple[str, ...]:
+        return ("autossh", "-M", "0") if settings.autossh else ("ssh",)
+
+    async def _resolve(self, program: str, settings: SshSettings, site: Site) -> dict[str, str]:
+        facts = {}
+        for at, hop in enumerate(settings.hops):
+            words = [program, "-G"]
+            words += ["-l", hop.user] if hop.user else []
+            words += ["-p", str(hop.port)] if hop.port else []
+            code, lines = await run_to_end(
+                (*words, "--", hop.host),
+                environment={**minimal(site.environment), **variables(site.environment)},
+                directory=site.directory,
+                seconds=ASK_SECONDS,
+            )
+            for number, (key, value) in enumerate(read_resolved(lines) if code == 0 else []):
+                if value.isprintable():
+                    facts[f"{at}.{number}.{key}"] = value
+        return facts
+
+
+def resolved_of(site: Site) -> Mapping[int, Resolved]:
+    """What ``detect`` learnt of each host."""
+    found: dict[int, list[tuple[str, str]]] = {}
+    for key, value in (site.detection.facts if site.detection else {}).items():
+        at, _, keyword = key.split(".")
+        found.setdefault(int(at), []).append((keyword, value))
+    return found
+
+
+def variables(environment: Mapping[str, str], *, autossh: bool = False) -> dict[str, str]:
+    """What ssh gets besides the minimum: the agent, and for autossh that it never gives up."""
+    kept = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
+    return {**kept, "AUTOSSH_GATETIME": "0"} if autossh else kept
+
+
+def read_forwards(words: list[str]) -> list[tuple[str, str]]:
+    """The forwards in the command line of an ssh, as (letter, what follows it). Pure."""
+    found = []
+    for at, word in enumerate(words[1:], 1):
+        if match := _FORWARDS.fullmatch(word):
+            value = match[2] or (words[at + 1] if at + 1 < len(words) else "")
+            found.append((match[1], value))
+    return found
+
+
+def _hostname(site: Site, settings: SshSettings) -> str:
+    told = dict(resolved_of(site).get(len(settings.hops) - 1, ()))
+    return told.get("hostname", settings.hops[-1].host)
+
+
+def configuration_path(directory: Path) -> Path:
+    """Where the configuration of a tunnel in ``directory`` is."""
+    return directory / CONFIG_FILE
