@@ -7,7 +7,8 @@ from lane_pair import Frame, Pair, frames_of, lane_frames_of
 from networks import SlowLink
 
 from underpass.relay.protocol import frames
-from underpass.relay.protocol.pacing import LEAST_WINDOW
+from underpass.relay.protocol.outbox import LEAST_QUANTUM
+from underpass.relay.protocol.pacing import LEAST_WINDOW, UNMEASURED_WINDOW
 from underpass.relay.protocol.stream import Stream
 
 pytestmark = pytest.mark.pure
@@ -31,8 +32,8 @@ def plenty(pair: Pair, count: int) -> list[tuple[Stream, Stream]]:
 def test_stream_alone_sends_in_large_frames() -> None:
     pair = Pair()
     ((mine, _),) = plenty(pair, 1)
-    mine.send_data(bytes(100_000))
-    assert [len(one.payload) for one in data_of(pair.relay.write(0.0))] == [100_000]
+    mine.send_data(bytes(40_000))
+    assert [len(one.payload) for one in data_of(pair.relay.write(0.0))] == [40_000]
 
 
 def test_no_frame_of_a_stream_alone_is_over_its_limit() -> None:
@@ -120,6 +121,49 @@ def test_stream_that_keeps_coming_back_does_not_starve_the_others() -> None:
     assert spent[bulk.id] >= 0.45 * sum(spent.values())
 
 
+@pytest.mark.parametrize("count", [3, 8, 16])
+def test_round_of_many_streams_fits_into_the_bytes_in_flight(count: int) -> None:
+    pair = Pair()
+    streams = plenty(pair, count)
+    pair.relay.lane._outbox.pacing.window = 0  # until all of them wait
+    for mine, _ in streams:
+        mine.send_data(bytes(40_000))
+    pair.write()
+    pair.relay.lane._outbox.pacing.window = 32 * 1024
+    order = [one.stream for one in data_of(pair.relay.write(0.0))]
+    assert set(order) == {mine.id for mine, _ in streams}
+
+
+def test_turn_is_never_worth_less_than_a_packet() -> None:
+    pair = Pair()
+    streams = plenty(pair, 200)
+    pair.relay.lane._outbox.pacing.window = 0
+    for mine, _ in streams:
+        mine.send_data(bytes(4_000))
+    pair.write()
+    pair.relay.lane._outbox.pacing.window = 10 * LEAST_QUANTUM
+    sent = data_of(pair.relay.write(0.0))
+    assert len(sent) > 5
+    assert {len(one.payload) for one in sent[:-1]} == {LEAST_QUANTUM}  # the last fills the room
+
+
+def test_one_new_stream_among_many_gets_a_whole_quantum() -> None:
+    pair = Pair()
+    streams = plenty(pair, 32)
+    (small, _), *bulks = streams
+    for mine, _ in bulks:
+        mine.send_data(bytes(100_000))
+    box = pair.relay.lane._outbox
+    for _ in range(8):  # until each of the others has had its first turn
+        box.acknowledge(box.sent, None)
+        box.pacing.window = LEAST_WINDOW
+        pair.relay.write(0.0)
+    small.send_data(bytes(10_000))
+    box.acknowledge(box.sent, None)
+    first = data_of(pair.relay.write(0.0))[0]
+    assert (first.stream, len(first.payload)) == (small.id, 10_000)
+
+
 def test_control_overtakes_queued_data() -> None:
     pair = Pair()
     (bulk, _), (other, _) = plenty(pair, 2)
@@ -186,6 +230,55 @@ def test_small_requests_wait_less_than_half_a_second_beside_bulk_on_a_megabit(bu
     assert max(waits) < 0.5
 
 
+def answer_beside(bulks: int, *, kept: bool) -> list[float]:
+    """Seconds that small answers take on half a megabit (one of two lanes' share), from the very
+    moment at which so many large answers begin. ``kept``: all on one stream, like the
+    conversation of a tcp visitor."""
+    pair = Pair()
+    net = SlowLink(pair, rate=MEGABIT / 2, delay=0.02)
+    heard = pair.connector.heard
+    asking = [pair.relay.lane.open("tcp") for _ in range(bulks)]
+    talk = pair.relay.lane.open("tcp")
+    while talk.id not in heard:
+        net.run(0.01)
+    bulk = bytes(16 * 1024)
+
+    def feed() -> None:
+        for stream in asking:
+            far = heard[stream.id].stream
+            while far.room >= len(bulk):
+                far.send_data(bulk)
+
+    taken = []
+    for _ in range(5):
+        asked = pair.now
+        if kept:
+            small, before = talk, len(pair.relay.heard[talk.id].body) if taken else 0
+        else:
+            small, before = pair.relay.lane.open("http", head=b"request", end=True), 0
+        feed()
+        while small.id not in heard:
+            net.run(0.01, feed)
+        heard[small.id].stream.send_data(bytes(1_200))
+        while small.id not in pair.relay.heard or (
+            len(pair.relay.heard[small.id].body) < before + 1_200
+        ):
+            net.run(0.01, feed)
+            assert pair.now < asked + 5
+        taken.append(pair.now - asked)
+    return taken
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["new streams", "one stream"])
+@pytest.mark.parametrize("bulks", [1, 8, 32])
+def test_small_answers_wait_less_than_two_seconds_although_much_begins_with_them(
+    bulks: int, kept: bool
+) -> None:
+    taken = answer_beside(bulks, kept=kept)
+    assert max(taken) < 2.0
+    assert sorted(taken)[2] < 1.5
+
+
 def test_queue_does_not_grow_while_bulk_goes_on_for_minutes() -> None:
     pair = Pair()
     net = SlowLink(pair, rate=MEGABIT, delay=0.02)
@@ -226,7 +319,7 @@ def test_in_flight_is_never_more_than_the_window_and_the_overdraft() -> None:
     mine.send_data(bytes(3_000_000))
     pair.write()
     box = pair.relay.lane._outbox
-    assert box.handed - box.acked <= 128 * 1024 + frames.HEADER_SIZE
+    assert box.handed - box.acked <= UNMEASURED_WINDOW + frames.HEADER_SIZE
     pair.down.clear()
     pair.write()
     assert pair.down == b""

@@ -34,9 +34,9 @@ def steady(pacing: Pacing, *, rate: float, rtt: float, flights: int, limited: bo
     return now
 
 
-def test_unmeasured_link_carries_a_hundred_and_twenty_eight_kibibytes() -> None:
+def test_unmeasured_link_carries_two_flights_of_slow_start_and_no_more_than_the_rules_say() -> None:
     pacing = Pacing(0.0, 0)
-    assert pacing.window == UNMEASURED_WINDOW == 128 * 1024
+    assert 30 * 1460 <= pacing.window == UNMEASURED_WINDOW <= 128 * 1024
     assert pacing.rtt is None
 
 
@@ -97,6 +97,30 @@ def test_first_part_of_a_large_flight_measures_the_round_trip() -> None:
     assert pacing.rtt == pytest.approx(0.15)
     pacing.acked(128 * 1024, 1.1)
     assert pacing.rtt == pytest.approx(0.15)
+
+
+def test_large_flight_on_a_slow_path_is_measured_before_all_of_it_has_arrived() -> None:
+    pacing = Pacing(0.0, 0)
+    pacing.round_trip(0.02, 0.0, idle=True)
+    pacing.window = 1024 * 1024
+    pacing.limited = True
+    pacing.sent(1024 * 1024, 0.0, idle=True)
+    for part in range(1, 5):
+        pacing.acked(part * 16 * 1024, part * 0.131)
+    assert pacing.window == pytest.approx(125_000 * (0.02 + HEADROOM), rel=0.02)
+
+
+def test_long_idle_link_begins_anew() -> None:
+    pacing = Pacing(0.0, 0)
+    now = steady(pacing, rate=1e7, rtt=0.02, flights=5)
+    offset = 5 * 200_000
+    assert pacing.window > UNMEASURED_WINDOW
+    fast = pacing.window
+    pacing.sent(offset + 1, now + RATE_SPAN - 0.1, idle=True)
+    pacing.acked(offset + 1, now + RATE_SPAN - 0.08)
+    assert pacing.window == fast
+    pacing.sent(offset + 2, now + 3 * RATE_SPAN, idle=True)
+    assert pacing.window == UNMEASURED_WINDOW
 
 
 def test_round_trip_of_a_busy_link_never_replaces_a_smaller_one() -> None:

@@ -176,14 +176,15 @@ class Outbox:
                 else:
                     stream.active = False
                 continue
-            # A new one that is alone gets a whole turn; many at once are a round of their own.
-            quantum = self._quantum(1 if ring is new and len(new) == 1 else len(new) + len(old))
+            # One new stream gets a whole turn; many at once are a round of their own.
+            streams = len(new) + len(old)
+            quantum = QUANTUM if ring is new and len(new) == 1 else self._quantum(streams)
             if stream.deficit <= 0:
                 ring.popleft()
                 stream.deficit += quantum
                 old.append(stream)
                 continue
-            alone = len(new) + len(old) == 1
+            alone = streams == 1
             if stream.deficit > quantum:
                 stream.deficit = quantum
             limit = min(ALONE if alone else stream.deficit, room - spent)
@@ -215,10 +216,9 @@ class Outbox:
         small answer beside many streams waits for a round, and on a slow path a round of whole
         quanta takes many seconds.
         """
-        window = QUANTUM if self.pacing is None else self.pacing.window
-        if window >= streams * QUANTUM:
+        if self.pacing is None:
             return QUANTUM
-        return max(min(window // streams, QUANTUM), LEAST_QUANTUM)
+        return max(min(self.pacing.window // streams, QUANTUM), LEAST_QUANTUM)
 
 
 def _tail(buffers: list[Buffer], skip: int) -> list[Buffer]:
