@@ -37,8 +37,16 @@ def pytest_asyncio_loop_factories(
 _NEEDS = {
     "root": (lambda: os.geteuid() == 0, "network namespaces: run as root"),
     "chromium": (lambda: shutil.which("chromium"), "a browser: make packages"),
+    "node": (lambda: shutil.which("node"), "Node.js: make packages"),
+    "npm": (lambda: shutil.which("npm"), "npm, to install the TypeScript SDK: make packages"),
     "nginx": (lambda: shutil.which("nginx"), "nginx: make packages"),
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Groups that only whole stories with foreign clients need."""
+    for name in ("node", "npm"):
+        config.addinivalue_line("markers", f"{name}: needs {_NEEDS[name][1]}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

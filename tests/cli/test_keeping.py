@@ -248,8 +248,8 @@ def test_the_page_after_opening():
         "tools is live: name, tls, relay, link, gatehouse, gate, origin passed\n"
         "  gate   bearer; the visitors' secret is in /state/tools.token (0600)\n"
         "  lease  until 2026-11-22 20:00:00 UTC (in 8h), owner alice, for demo\n"
-        '  try    curl -H "Authorization: Bearer $(cat /state/tools.token)"'
-        " https://tools.relay.example.com\n"
+        '  try    printf \'header = "Authorization: Bearer %s"\' "$(cat /state/tools.token)"'
+        " | curl -K - https://tools.relay.example.com\n"
         "Ctrl-C closes it"
     )
 
@@ -257,8 +257,14 @@ def test_the_page_after_opening():
 @pytest.mark.parametrize(
     ("access", "command"),
     [
-        (GivenAccess("basic", Path("/s/t")), 'curl -u "$(cat /s/t)" https://t.example'),
-        (GivenAccess("link", Path("/s/a b")), "curl \"$(cat '/s/a b')\""),
+        (
+            GivenAccess("basic", Path("/s/t")),
+            'printf \'user = "%s"\' "$(cat /s/t)" | curl -K - https://t.example',
+        ),
+        (
+            GivenAccess("link", Path("/s/a b")),
+            "printf 'url = \"%s\"' \"$(cat '/s/a b')\" | curl -K -",
+        ),
         (GivenAccess("ip", None, None), "curl https://t.example"),
         (GivenAccess("public", None, None), "curl https://t.example"),
     ],

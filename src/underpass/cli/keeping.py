@@ -124,18 +124,26 @@ def opened_page(status: TunnelStatus, access: Access, token: str | None, now: fl
 
 
 def try_command(status: TunnelStatus, access: Access) -> str:
-    """A command that shows the tunnel at work, without a secret in it; "" when there is none."""
+    """A command that shows the tunnel at work; "" when there is none.
+
+    The secret is neither in it nor, when it runs, on any program's command line, which every user
+    of the machine can read: the shell's own ``printf`` hands it to curl as configuration.
+    """
     if status.url is None or str(status.kind) == "tcp":
         return ""
     secret = None if access.token_file is None else shlex.quote(str(access.token_file))
     url = shlex.quote(status.url)
-    if access.gate == "bearer" and secret:
-        return f'curl -H "Authorization: Bearer $(cat {secret})" {url}'
-    if access.gate == "basic" and secret:
-        return f'curl -u "$(cat {secret})" {url}'
-    if access.gate == "link" and secret:
-        return f'curl "$(cat {secret})"'
-    return f"curl {url}"
+    if secret is None or access.gate not in _CURL_SETTINGS:
+        return f"curl {url}"
+    setting = f"printf '{_CURL_SETTINGS[access.gate]}' \"$(cat {secret})\" | curl -K -"
+    return setting if access.gate == "link" else f"{setting} {url}"
+
+
+_CURL_SETTINGS = {
+    "bearer": 'header = "Authorization: Bearer %s"',
+    "basic": 'user = "%s"',
+    "link": 'url = "%s"',
+}
 
 
 def reach_command(status: TunnelStatus, access: Access) -> str:

@@ -1,0 +1,58 @@
+"""Every command of the README is one that runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from underpass.cli.main import root
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+BLOCKS = re.findall(r"```\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Lines that begin with ``underpass``, several commands on one line taken apart."""
+    found = []
+    for line in "\n".join(BLOCKS).splitlines():
+        text = line.split("  #")[0].strip()
+        if not text.startswith("underpass "):
+            continue
+        found += (part.strip() for part in text.removeprefix("underpass ").split(" · "))
+    return found
+
+
+def test_there_are_commands_to_look_at():
+    assert len(commands()) >= 13
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_is_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every word is parsed by the real command line; what it does is shown by the other tests."""
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line)
+    group: click.Command = root
+    ctx = click.Context(root)
+    while isinstance(group, click.Group):
+        found = group.get_command(ctx, words.pop(0))
+        assert found is not None, line
+        group = found
+    made = group.make_context(line, words)
+    assert made.command is group
+
+
+def test_make_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)", README)) <= targets
+    assert {"setup", "demo", "test", "check", "lint", "fix", "bench", "engines", "docs"} <= targets
+
+
+def test_linked_pages_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).is_file(), target
