@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 from typing import Final, Protocol, cast
 
 import msgspec
@@ -237,6 +238,17 @@ class Link(asyncio.Protocol):
         if self._runner is not None:
             self._runner.lane.send_link_frame(frame)
 
+    def _linger_not(self) -> None:
+        """Let the connection end with a RST. When only the way to us is dead, a FIN would wait
+        behind bytes that are never acknowledged, and the peer, who hears us, would not know."""
+        assert self.transport is not None
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            except OSError:  # already gone
+                pass
+
     def _ping(self) -> None:
         self._ping_sent = self._loop.time()
         self._ping_word = os.urandom(8)
@@ -252,6 +264,7 @@ class Link(asyncio.Protocol):
         self._timer = None
         doubt = self._liveness.tick(self._loop.time())
         if doubt is Doubt.DEAD:
+            self._linger_not()
             self.abort("nothing was heard for 9 s")
             return
         if doubt is Doubt.PING:
