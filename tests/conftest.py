@@ -20,7 +20,7 @@ settings.register_profile("thorough", settings.get_profile("usual"), max_example
 settings.load_profile("thorough" if os.environ.get("UNDERPASS_THOROUGH") else "usual")
 
 
-BOTH_LOOPS = ("tests/gatehouse", "tests/relay")
+BOTH_LOOPS = ("tests/api", "tests/gatehouse", "tests/relay")
 """Packages with asyncio protocols of their own: they run on uvloop and on the stdlib's loop."""
 
 

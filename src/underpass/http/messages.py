@@ -9,7 +9,7 @@ rebuilt by whoever writes bytes.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -95,9 +95,11 @@ def lookup(headers: Headers, name: bytes) -> bytes | None:
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_request = msgspec.msgpack.Decoder(RequestHead).decode
-_decode_response = msgspec.msgpack.Decoder(ResponseHead).decode
-_decode_trailers = msgspec.msgpack.Decoder(Headers).decode
+_request = msgspec.msgpack.Decoder(RequestHead)
+_response = msgspec.msgpack.Decoder(ResponseHead)
+_trailers = msgspec.msgpack.Decoder(Headers)
+
+T = TypeVar("T")
 
 
 def encode_head(head: RequestHead | ResponseHead) -> bytes:
@@ -112,14 +114,21 @@ def encode_trailers(trailers: Headers) -> bytes:
 
 def decode_request(data: bytes) -> RequestHead:
     """Parse a request head; raises ``msgspec.DecodeError``. The content is not judged here."""
-    return _decode_request(data)
+    return _decoded(_request, data)
 
 
 def decode_response(data: bytes) -> ResponseHead:
     """Parse a response head; raises ``msgspec.DecodeError``. The content is not judged here."""
-    return _decode_response(data)
+    return _decoded(_response, data)
 
 
 def decode_trailers(data: bytes) -> Headers:
     """Parse trailer fields; raises ``msgspec.DecodeError``. The content is not judged here."""
-    return _decode_trailers(data)
+    return _decoded(_trailers, data)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except RecursionError:  # arrays nested by the thousand inside an element that it skips
+        raise msgspec.DecodeError("the bytes are not a well-formed record") from None

@@ -205,6 +205,10 @@ class LaneSlot:
     def _welcomed(self, link: Link, welcome: Welcome) -> None:
         if self._attempt is None or self._attempt.done() or link is not self._candidate:
             return
+        if welcome.lane != self.runner.lane.identity:
+            # the lane it means was given up while the answer was on its way
+            self._fail(UnknownLane(name=self._connector.name))
+            return
         try:
             self.runner.attach(
                 link,

@@ -44,12 +44,15 @@ class Handover:
 class StreamVisitor:
     """Both faces of one stream: ``Visitor`` to the gatehouse, ``StreamOwner`` to the lane."""
 
-    __slots__ = ("_carrier", "exchange", "stream")
+    __slots__ = ("_carrier", "drained", "exchange", "send_data", "stream")
 
     def __init__(self, stream: Stream, carrier: Carrier) -> None:
         self.stream = stream
         self.exchange: Exchange | None = None
         self._carrier = carrier
+        # Two calls that every part of a body takes mean the same on both faces.
+        self.send_data = stream.send_data
+        self.drained = stream.drained
 
     @property
     def peer(self) -> Peer:
@@ -131,10 +134,6 @@ class StreamVisitor:
         """Send the one response head; with ``end``, ``body`` is the whole body."""
         self.stream.send_head(encode_head(head), body, end)
 
-    def send_data(self, data: bytes) -> bool:
-        """Send a part of the body; False: no more until ``resume_writing``."""
-        return self.stream.send_data(data)
-
     def send_trailers(self, trailers: Headers) -> None:
         """Send trailer fields."""
         self.stream.send_trailers(encode_trailers(trailers))
@@ -150,10 +149,6 @@ class StreamVisitor:
     def stop(self, code: str) -> None:
         """Take no more of the request."""
         self.stream.stop(code)
-
-    def drained(self, count: int) -> None:
-        """Request bytes have left this process."""
-        self.stream.drained(count)
 
     @property
     def room(self) -> int:

@@ -75,6 +75,9 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
         self._owed = 0
         self._counted_stream = False
 
+    speaks = False
+    """Whether the connection has words of its own around the visitor's bytes (see ``take``)."""
+
     # -- for subclasses -----------------------------------------------------------------------
 
     @abstractmethod
@@ -123,12 +126,21 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Room for what the stream takes now."""
         buffer = self.edge.buffer
-        appetite = self._appetite or 1
+        stream = self.stream
+        if stream is None or self._pressed or self._unwanted:
+            appetite = self._appetite or 1
+        else:
+            appetite = stream.room or 1
         return buffer if appetite >= len(buffer) else buffer[:appetite]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
-        self.data_received(bytes(self.edge.buffer[:nbytes]))
+        data = bytes(self.edge.buffer[:nbytes])
+        if self.stream is None or self._over or self._unwanted or self.speaks:
+            self.data_received(data)
+        elif not self.stream.send_data(data):
+            self._pressed = True
+            self.update_reading()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; also those that the door has read, or that came in a WebSocket message."""

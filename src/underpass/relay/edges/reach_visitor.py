@@ -35,6 +35,8 @@ class ReachVisitor(ByteVisitor):
 
     __slots__ = ("_answered", "_channel", "_deadline")
 
+    speaks = True
+
     def __init__(self, edge: ByteEdge, arrival: Arrival) -> None:
         super().__init__(edge, arrival, "reach")
         self._channel = ReachChannel()

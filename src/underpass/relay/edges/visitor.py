@@ -30,6 +30,7 @@ _FLUSH_AT: Final = 16 * 1024
 """Bytes that are worth a write of their own; less waits for the end of the loop's turn."""
 _JOIN_BELOW: Final = 64 * 1024
 """Buffers that are together smaller are joined: one record, one system call."""
+_TLS_WRITE: Final = 16 * 1024
 _MESSAGES_A_TURN: Final = 16
 """Pipelined requests answered before other connections get their turn."""
 
@@ -295,9 +296,17 @@ class VisitorConnection(asyncio.BufferedProtocol):
             out.clear()
             self._out_size = 0
             return
-        if len(out) == 1:
+        if self.is_secure:
+            whole = out[0] if len(out) == 1 else b"".join(out)
+            if len(whole) <= _TLS_WRITE:
+                transport.write(whole)
+            else:
+                view = memoryview(whole)
+                for start in range(0, len(view), _TLS_WRITE):
+                    transport.write(view[start : start + _TLS_WRITE])
+        elif len(out) == 1:
             transport.write(out[0])
-        elif self._out_size < _JOIN_BELOW or self.is_secure:
+        elif self._out_size < _JOIN_BELOW:
             transport.write(b"".join(out))
         else:
             transport.writelines(out)

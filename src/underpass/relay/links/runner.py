@@ -176,11 +176,16 @@ class LaneRunner:
 
     def _dispatch(self) -> None:
         for event in self.lane.events():
+            if event.__class__ is DataReceived:  # by far the most frequent
+                owner = event.stream.owner
+                if owner is not None:
+                    owner.data_received(event.data)
+                continue
             if isinstance(event, LeaseSaid):
                 if self._on_lease is not None:
                     self._on_lease(event.end)
                 continue
-            owner: StreamOwner | None = event.stream.owner
+            owner = event.stream.owner
             if owner is not None:
                 _deliver(owner, event)
             elif isinstance(event, Opened):
@@ -196,9 +201,7 @@ class LaneRunner:
 
 def _deliver(owner: StreamOwner, event: LaneEvent) -> None:
     # the order is that of how often they come
-    if isinstance(event, DataReceived):
-        owner.data_received(event.data)
-    elif isinstance(event, EndReceived):
+    if isinstance(event, EndReceived):
         owner.end_received()
     elif isinstance(event, HeadReceived):
         owner.head_received(event.head)

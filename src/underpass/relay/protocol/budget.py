@@ -19,6 +19,9 @@ LANE_LIMIT: Final = 16 * 1024 * 1024
 CONTROL_RESERVE: Final = 256 * 1024
 """Bytes by which new streams may overdraw a lane that is full, so that small requests pass beside
 bulk (WIRE.md)."""
+EASY: Final = 1024 * 1024
+"""A lane that buffers less, of a key and in a process that use less than half of theirs, need not
+be asked how much is free: all three limits are farther than one read."""
 DETACHED_EXTRA: Final = 1024 * 1024
 """Bytes a lane without a link may take on more (WIRE.md)."""
 
@@ -55,10 +58,11 @@ class ReceiveBudget:
 class ReplayBudget:
     """Bytes buffered for sending, over all lanes of a process; one account a key."""
 
-    __slots__ = ("limit", "used")
+    __slots__ = ("half", "limit", "used")
 
     def __init__(self, limit: int = REPLAY_BUDGET) -> None:
         self.limit = limit
+        self.half = limit // 2
         self.used = 0
 
     def account(self) -> ReplayAccount:
@@ -69,11 +73,12 @@ class ReplayBudget:
 class ReplayAccount:
     """The share of one key in the replay budget."""
 
-    __slots__ = ("budget", "limit", "used")
+    __slots__ = ("budget", "half", "limit", "used")
 
     def __init__(self, budget: ReplayBudget) -> None:
         self.budget = budget
         self.limit = budget.limit // 4
+        self.half = self.limit // 2
         self.used = 0
 
     @property

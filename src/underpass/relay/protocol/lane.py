@@ -80,6 +80,7 @@ class Lane:
         self.opener = opener
         self.budget = budget
         self.account = account
+        self.replay = account.budget
         self.wake = wake
         self.now = now
         self.generation = 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from underpass.relay.protocol.budget import LANE_RESERVE, SMALL_CREDIT, WINDOW_LIMIT
+from underpass.relay.protocol.budget import EASY, SMALL_CREDIT, WINDOW_LIMIT
 from underpass.relay.protocol.frames import (
     ABORT,
     BLOCK_LIMIT,
@@ -239,7 +239,13 @@ class Stream:
         lane = self.lane
         if room > LARGEST_ROOM:
             room = LARGEST_ROOM
-        if lane.buffered + room > LANE_RESERVE:  # else the lane's reserve has it in any case
+        account, replay = lane.account, lane.replay
+        if (
+            lane.buffered > EASY
+            or account.used > account.half
+            or replay.used > replay.half
+            or not lane.attached
+        ):
             room = min(room, lane.free)
         return room if room > 0 else 0
 
