@@ -37,6 +37,8 @@ def admit(house: House, head: RequestHead, peer: Peer) -> Admitted | OwnAnswer |
     proof = _proof(house, head)
     if proof is not None:
         return proof
+    if house.ends_tls and not _is_ours(house, head.host):
+        return own_answer("host-misdirected")
     if house.cors is not None:
         answer = house.cors.preflight(head)
         if answer is not None:
@@ -81,6 +83,13 @@ def _proof(house: House, head: RequestHead) -> ProofRequest | None:
         if len(name) == len(PROOF_HEADER_LOWER) and name.lower() == PROOF_HEADER_LOWER:
             return house.proofs.accept(value, house.wall_clock())
     return None
+
+
+def _is_ours(house: House, host: bytes) -> bool:
+    """Whether a Host names this tunnel, whatever the port. Where the visitor's TLS ends here, no
+    edge has held Host against the server name that led the visitor to us."""
+    name = host.lower().partition(b":")[0]
+    return any(known.partition(b":")[0] == name for known in house.public_hosts)
 
 
 def _refuse_stranger(house: House, head: RequestHead) -> OwnAnswer | None:

@@ -73,11 +73,13 @@ class Gatehouse:
             on_exchange=on_exchange,
             public_hosts=frozenset(),
             public_origins=frozenset(origin.lower().encode() for origin in settings.cors),
+            ends_tls=tls is not None,
         )
 
     def set_public_urls(self, urls: Iterable[str]) -> None:
         """Say under which URLs the tunnel is public: what an mcp tunnel's visitors may name in
-        Host and Origin. Until then an mcp tunnel with ``host_header`` ``origin`` admits none."""
+        Host and Origin, and those of passed-through TLS in Host. Until then an mcp tunnel with
+        ``host_header`` ``origin``, and one with ``tls``, admits none."""
         hosts, origins = public_names(urls, self._house.settings.name)
         self._house.public_hosts = hosts
         cors = {origin.lower().encode() for origin in self._house.settings.cors}

@@ -63,5 +63,7 @@ class House:
     """Host values (lower case) under which this tunnel is public."""
     public_origins: frozenset[bytes]
     """Origin values (lower case) that its own pages and ``cors`` have."""
+    ends_tls: bool = False
+    """Visitors' TLS ends here (``--tls passthrough``), so Host is judged here, too."""
     origin_is_plain: bool = False
     """The origin has spoken HTTP (or at least no TLS) since it was last found away."""
