@@ -390,16 +390,18 @@ class Lane:
             return False
         box = self._outbox
         start = box.handed
-        buffers = box.put_at_once(frames.header(kind, stream.id, size), payload, size)
+        buffers = box.put_at_once(kind, stream.id, payload, size)
         if buffers is None:
             return False
-        if not self._ready:
+        if self._ready:
+            self._ready += buffers  # the first of them has woken the shell
+        else:
             self._ready_from = start
-        self._ready += buffers
+            self._ready = buffers.copy()
+            self.wake()
         self.buffered += size + frames.HEADER_SIZE
         if self._charged or self.buffered > LANE_RESERVE:
             self._count(0)
-        self.wake()
         return True
 
     def finished(self, stream: Stream) -> None:

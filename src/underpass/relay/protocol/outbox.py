@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from underpass.relay.protocol.frames import ALONE, JOIN_LIMIT, QUANTUM
+from underpass.relay.protocol.frames import ALONE, HEADER, HEADER_SIZE, JOIN_LIMIT, QUANTUM
 from underpass.relay.protocol.pacing import Pacing
 from underpass.relay.protocol.stream import Buffer, Stream
 
@@ -19,6 +19,8 @@ LEAST_QUANTUM: Final = 1536
 """What a turn is worth at the least: about a packet, and most small answers whole."""
 OVERDRAFT: Final = 16 * 1024
 """Control may exceed the room in flight by this much: credit must not wait behind data."""
+
+_pack = HEADER.pack
 
 
 class Outbox:
@@ -78,13 +80,13 @@ class Outbox:
     def acknowledge(self, offset: int, now: float | None) -> int:
         """Drop what the peer holds; returns how many bytes of the log that frees."""
         log = self._log
-        freed = 0
+        start = end = self.sent - self.logged
         while log and log[0][0] <= offset:
-            _, buffers = log.popleft()
-            for buffer in buffers:
-                freed += len(buffer)
+            end = log.popleft()[0]
+        freed = end - start
         self.logged -= freed
-        self.acked = max(self.acked, offset)
+        if offset > self.acked:
+            self.acked = offset
         if now is not None and self.pacing is not None:
             self.pacing.acked(offset, now)
         return freed
@@ -101,11 +103,13 @@ class Outbox:
         """Bytes that may be handed to the link now."""
         return 0 if self.pacing is None else self.pacing.window - (self.handed - self.acked)
 
-    def put_at_once(self, head: bytes, payload: Buffer, size: int) -> list[Buffer] | None:
+    def put_at_once(
+        self, kind: int, stream: int, payload: Buffer, size: int
+    ) -> list[Buffer] | None:
         """Put a frame at the end of the sequence outside of any turn, if nobody waits, nothing has
         to be repeated and there is room in flight. Returns its buffers, or None."""
         pacing = self.pacing
-        end = self.sent + len(head) + size
+        end = self.sent + HEADER_SIZE + size
         if (
             pacing is None
             or self._new
@@ -114,9 +118,10 @@ class Outbox:
             or end - self.acked > pacing.window
         ):
             return None
+        head = _pack(kind << 24 | size, stream)
         # joining copies: cheaper than one more buffer to write
         buffers: list[Buffer] = [head + payload] if size <= JOIN_LIMIT else [head, payload]
-        self.logged += end - self.sent
+        self.logged += HEADER_SIZE + size
         self.sent = self.handed = end
         self._log.append((end, buffers))
         return buffers
