@@ -48,10 +48,11 @@ class ProxiedConnection:
     def sever(self, leg: _Leg) -> None:
         """Resets one side (RST). The other side is not told."""
         leg.is_severed = True
-        if leg.transport is None:
-            self.leg_lost(leg)
-        else:
+        if leg.transport is not None:
             _reset(leg.transport)
+        elif leg is self.upstream:
+            self.leg_lost(leg)
+        # else it was accepted in this turn of the loop: it is reset as soon as it has a transport
 
     def cut(self) -> None:
         """Resets both sides."""
