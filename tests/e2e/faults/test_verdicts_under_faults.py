@@ -109,7 +109,7 @@ async def test_a_stream_goes_on_after_its_connector_slept(
     site: Site, relay: Relay, origin: HttpOrigin, seconds: float
 ) -> None:
     tunnel = await site.open(origin.url, relay=relay.url, enrol=relay.token_file)
-    count = int(seconds * 20) + 100
+    count = int(seconds * 20) + 40
     async with visiting(tunnel.port) as visitor, asyncio.timeout(60):
         await visitor.ask(f"/sse?events={count}&interval=0.05", tunnel.credential)
         assert (await visitor.head()).status == 200
