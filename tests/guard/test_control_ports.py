@@ -216,3 +216,13 @@ def test_a_file_of_nonsense_is_passed_over(directory: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
             with ControlPorts(directory) as doors:
                 assert doors.what_is("127.0.0.1", 1) is None
+
+
+def test_other_processes_doors_are_known_again_within_a_second(directory: Path) -> None:
+    with ControlPorts(directory) as mine, ControlPorts(directory) as theirs:
+        mine.refresh(100.0)
+        theirs.register("127.0.0.1", 8801, METRICS)
+        mine.refresh(100.9)
+        assert mine.what_is("127.0.0.1", 8801) is None
+        mine.refresh(101.0)
+        assert mine.what_is("127.0.0.1", 8801) == METRICS

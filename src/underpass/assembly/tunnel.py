@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import ssl
+import time
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -260,7 +261,7 @@ class _Site:
     def _permit(self, host: str, port: int) -> bool:
         if self.spec.origin.is_unix:
             return self.doors.what_is_socket(host) is None
-        self.doors.reload()
+        self.doors.refresh(time.monotonic())
         return self.doors.what_is(host, port) is None
 
     def _probes(self, opened: Opened, house: Gatehouse, identity: Identity) -> Probes:

@@ -27,6 +27,9 @@ from underpass.model.origin import Origin
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _SUFFIX: Final = ".doors"
+FRESH_SECONDS: Final = 1.0
+"""How old what is known of other processes' doors may be when a connection is judged: reading the
+directory costs more than the connection itself."""
 _MAX_FILE_BYTES: Final = 64 * 1024
 
 
@@ -43,6 +46,7 @@ class ControlPorts:
         self._file: int | None = None
         self._own: list[tuple[str, int, str]] = []
         self._others: list[tuple[str, int, str]] = []
+        self._read_at = -FRESH_SECONDS
         self.reload()
 
     def register(self, address: str, port: int, what: str) -> None:
@@ -63,6 +67,13 @@ class ControlPorts:
         for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
             if path != self._path:
                 self._others += _read_living(path)
+
+    def refresh(self, now: float) -> None:
+        """``reload``, at most once in ``FRESH_SECONDS`` of the clock that ``now`` is of: for whoever
+        asks at every connection."""
+        if now - self._read_at >= FRESH_SECONDS:
+            self._read_at = now
+            self.reload()
 
     def what_is(self, address: str, port: int) -> str | None:
         """Which door of ours a connection to ``address`` and ``port`` would meet, or None."""
