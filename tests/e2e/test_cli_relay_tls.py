@@ -151,7 +151,7 @@ async def test_a_proxy_that_refuses_is_named(
 
 
 async def test_a_box_that_opens_tls_is_noticed_unless_the_operator_accepts_it(
-    stage: Stage, authority: Authority, origin: HttpOrigin
+    stage: Stage, authority: Authority, origin: HttpOrigin, free_port: int
 ):
     """It lets only HTTP through: the link goes on as a WebSocket, and sees another certificate."""
     chain, key = authority.sign("front", DOMAIN, f"*.{DOMAIN}")
@@ -165,12 +165,13 @@ async def test_a_box_that_opens_tls_is_noticed_unless_the_operator_accepts_it(
         assert (done.code, done.json["error"]["code"]) == (7, "tls-intercepted"), done.out
         assert box.asked[-1] == "GET /underpass/v1/link HTTP/1.1"
     await relay.stop()
-    accepted = await tls_relay(stage, authority, "--front-fingerprint", fingerprint(chain))
-    async with tls_opening_proxy(context, accepted.port, far, DOMAIN) as box:
+    words = ("--front-fingerprint", fingerprint(chain))
+    accepted = await tls_relay(stage, authority, *words, listen=f"127.0.0.1:{free_port}")
+    async with tls_opening_proxy(context, free_port, far, DOMAIN) as box:
         words = ("--relay", f"https://{DOMAIN}:{box.port}", *accepted.link[2:], "--timeout", "4")
         done = await stage.run("open", str(origin.port), *words, "--json")
         # The link stands; what fails is the public door at 443, where this relay is said to be.
-        assert done.json["error"]["code"] == "proof-failed"
+        assert done.json["error"]["code"] == "proof-failed", done.out
 
 
 async def test_passed_through_tls_ends_at_the_connector(

@@ -55,6 +55,7 @@ class LaneSlot:
         self._backoff = Backoff()
         self._attempt: asyncio.Future[None] | None = None
         self._candidate: Link | None = None
+        self._newest: Link | None = None
         self._certificate = b""
         self._token = ""
         self._introduced = b""
@@ -137,8 +138,10 @@ class LaneSlot:
                 link.release()
 
     def _make_link(self) -> Link:
+        # Once more when the first way is blocked: the link of before is nobody's then.
         self._attempt = self._loop.create_future()
-        return Link(self, self._loop)
+        self._newest = Link(self, self._loop)
+        return self._newest
 
     # -- LinkOwner ----------------------------------------------------------------------------
 
@@ -159,7 +162,7 @@ class LaneSlot:
 
     def link_lost(self, link: Link, reason: str) -> None:
         """A connection ended."""
-        if self._attempt is not None and not self._attempt.done():
+        if link is self._newest and self._attempt is not None and not self._attempt.done():
             relay = str(self._connector.dialler.address)
             self._fail(RelayUnreachable(relay=relay, why=reason))
 
