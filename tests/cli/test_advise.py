@@ -54,8 +54,8 @@ INSPECT = """\
    visitor https://YOUR-DEV-DOMAIN; browsers get a warning page first, which programs avoid with the
              header ngrok-skip-browser-warning
    gate    restrict-ips in a traffic policy
-   limits  underpass does not drive ngrok yet: these are the vendor's own commands, with neither its
-             gates nor its proofs; one curl proves little, so test logins, streams and sizes too
+   limits  underpass does not drive ngrok yet: these are the vendor's own commands, without our
+             gates and proofs; one curl proves little, so test logins, streams and sizes too
            gates belong into a traffic policy; --oauth, --basic-auth and --cidr-allow are deprecated
            the inspector takes port 4040 or a free one after it, and keeps bodies and Authorization
              headers: for long streams or secrets, add --inspect=false

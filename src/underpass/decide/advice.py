@@ -129,9 +129,8 @@ def _limits(case: Case) -> Iterable[str]:
     way, need, here = case.way, case.need, case.here
     if not way.driven:
         yield (
-            f"underpass does not drive {way.engine} yet: these are the vendor's own commands, with "
-            "neither its gates nor its proofs; one curl proves little, so test logins, streams and "
-            "sizes too"
+            f"underpass does not drive {way.engine} yet: these are the vendor's own commands, "
+            "without our gates and proofs; one curl proves little, so test logins, streams and sizes too"
         )
     for program in way.programs:
         for found in here.programs:

@@ -243,7 +243,10 @@ def wireguard(need: Need, target: Target) -> Plan:
                 note="0: it never came; send something first",
             ),
         ),
-        (Step(argv=("wg-quick", "down", "wg0"), where=each),),
+        (
+            Step(argv=("wg-quick", "down", "wg0"), where=each),
+            Step(note="delete /etc/wireguard/wg0.conf and both keys", where=each),
+        ),
     )
 
 
