@@ -53,6 +53,10 @@ class ReachTable(Table):
     relay_fingerprint: str | None = None
     token_file: str | None = None
     listen: str | None = None
+    via: str | None = None
+    engine_option: list[str] | None = None
+    expect: str | None = None
+    timeout: str | None = None
 
 
 class ServeTable(Table):

@@ -9,7 +9,7 @@ driver or an engine may also satisfy; whoever needs it asks with ``isinstance``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -162,6 +162,60 @@ class HasQuota(Protocol):
     @property
     def quota(self) -> Quota | None:
         """The quota, or None where there is none worth sparing."""
+
+
+class Reach(Protocol):
+    """A service that a far host can reach, made local. The opposite of an engine."""
+
+    @property
+    def port(self) -> int:
+        """The service's port, by which its kind may be guessed; 0 for none."""
+
+    @property
+    def service(self) -> str:
+        """What is certain to answer, whatever the port; "" for what is not."""
+
+    @property
+    def fault(self) -> str:
+        """Why the far host could not connect to it, when it last said so; "" otherwise."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where local programs connect, once it is open."""
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen at ``host`` and ``port`` (0: any) and connect.
+
+        Raises ``OSError`` for the local address, or an ``UnderpassError``; close it then, too.
+        """
+
+    def observe(self, listener: Callable[[LinkView], None]) -> None:
+        """Call ``listener`` with every change of the link."""
+
+    def redial(self, why: str) -> None:
+        """Connect anew. Returns at once."""
+
+    async def close(self) -> None:
+        """End it and every connection. Idempotent."""
+
+
+@runtime_checkable
+class MakesReach(Protocol):
+    """A driver whose engine can also make a far host's service local."""
+
+    def make_reach(self, target: str, site: Site) -> Reach:
+        """The way to ``target``, as the far host names it; nothing is started yet.
+
+        Raises ``EngineOptionInvalid``.
+        """
+
+
+@runtime_checkable
+class WritesFragments(Protocol):
+    """A driver that can say in its engine's own configuration what a reach does."""
+
+    def write_fragment(self, target: str, options: Mapping[str, str], port: int) -> str:
+        """That configuration; ``port`` is the local one, 0 for the usual. Pure."""
 
 
 @runtime_checkable

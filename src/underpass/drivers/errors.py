@@ -117,6 +117,19 @@ class EngineKeepsEnding(Setup):
 
 
 @dataclass(eq=False)
+class TargetUnproved(Unreachable):
+    """The engine carries, but what was to be made local does not greet as it should."""
+
+    target: str
+    why: str
+
+    code = "target-unproved"
+    exit_code = 5
+    sentence = "cannot prove {target}: {why}"
+    hint_text = "check that it runs, and what it is: --expect SERVICE, or --expect any"
+
+
+@dataclass(eq=False)
 class NoEngineFits(Refused):
     """Of the engines that were asked for, none can carry the tunnel."""
 

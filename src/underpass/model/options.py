@@ -99,6 +99,24 @@ class RelayOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ViaOptions:
+    """How a service that a far host can reach is made local by a foreign engine."""
+
+    target: str
+    """As the far host names it: ``HOST:PORT``, ``unix:///path`` or ``socks``."""
+    engine: str
+    engine_options: tuple[tuple[str, str], ...]
+    runtime_dir: Path
+    listen: tuple[str, int] = ("127.0.0.1", 0)
+    """Where local programs connect; port 0 takes a free one."""
+    expect: str = ""
+    """The service whose greeting proves it; "" for what usually listens at that port."""
+    timeout: float = OPEN_TIMEOUT_SECONDS
+    """Seconds until it must have greeted."""
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReachOptions:
     """How a gated tcp tunnel is made local."""
 

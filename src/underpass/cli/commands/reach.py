@@ -1,4 +1,4 @@
-"""``underpass reach``: which tunnel, at which relay, and with which token."""
+"""``underpass reach``: which tunnel, at which relay, with which token; or a far host's service."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from urllib.parse import urlsplit
 import click
 
 from underpass.cli.errors import RelayUnknown
-from underpass.cli.options import AddressType, json_option
+from underpass.cli.options import AddressType, PairType, SecondsType, json_option
 from underpass.cli.settings import SettingsCommand
-from underpass.model.options import ReachOptions, RelayAccess
+from underpass.model.options import (
+    OPEN_TIMEOUT_SECONDS,
+    ReachOptions,
+    RelayAccess,
+    ViaOptions,
+)
 from underpass.model.rules import check_name
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -21,12 +26,29 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     "reach",
     cls=SettingsCommand,
     table="reach",
-    short_help="Make a gated tcp tunnel local.",
+    short_help="Make a gated tcp tunnel, or a service behind a host, local.",
     epilog="Each option can also be given by a variable (UNDERPASS_REACH__RELAY) or in the [reach] "
     "table of underpass.toml.",
 )
-@click.argument("name", metavar="NAME|URL")
-@click.option("--token-file", type=FILE, required=True, help="The visitors' token (0600).")
+@click.argument("name", metavar="NAME|URL|TARGET")
+@click.option("--token-file", type=FILE, help="The visitors' token (0600); not with --via.")
+@click.option(
+    "--via",
+    metavar="ssh:[USER@]HOST[:PORT]",
+    help="TARGET as HOST sees it, by ssh. Hosts to jump over come first, with commas.",
+)
+@click.option(
+    "--engine-option", multiple=True, type=PairType(), help="With --via: identity=FILE, …"
+)
+@click.option("--expect", metavar="SERVICE", help="With --via: whose greeting proves it, or any.")
+@click.option("--ssh-config", is_flag=True, help="With --via: print sections for ~/.ssh/config.")
+@click.option(
+    "--timeout",
+    type=SecondsType(bare=True),
+    default=f"{OPEN_TIMEOUT_SECONDS:g}s",
+    show_default=True,
+    help="With --via: until the service must have greeted.",
+)
 @click.option(
     "--listen",
     type=AddressType(),
@@ -44,7 +66,14 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
 
     NAME is looked up among the tunnels open on this machine, or at --relay. A URL,
     https://NAME.relay.example.com, names both.
+
+    With --via, TARGET is a service as a far host sees it: db.internal:5432, unix:///run/app.sock,
+    or socks for all of them. It is ready once it has greeted.
     """
+    if params["via"] is not None:
+        ctx.exit(_reach_via(ctx, params, as_json=as_json))
+    if params["token_file"] is None:
+        raise click.UsageError("--token-file names the visitors' token; or reach --via a host", ctx)
     from underpass.cli.reaching import reach
     from underpass.cli.running import run
 
@@ -60,6 +89,40 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
                     listen=params["listen"],
                     json=as_json,
                 )
+            )
+        )
+    )
+
+
+def _reach_via(ctx: click.Context, params: dict[str, Any], *, as_json: bool) -> int:
+    from underpass.api.places import runtime_dir
+    from underpass.cli.running import run
+    from underpass.cli.via import print_fragment, reach_via
+    from underpass.prove.greetings import SERVICES
+
+    engine, colon, where = params["via"].partition(":")
+    if not colon or not where:
+        raise click.UsageError("--via names an engine and where it leads, like ssh:alice@host", ctx)
+    if params["token_file"] is not None:
+        raise click.UsageError("--token-file is for tunnels; --via needs none", ctx)
+    if params["expect"] is not None and params["expect"] not in SERVICES:
+        raise click.UsageError("--expect is one of " + ", ".join(SERVICES), ctx)
+    given = [(key.removeprefix(f"{engine}."), value) for key, value in params["engine_option"]]
+    options = (("via", where), *given)
+    if params["ssh_config"]:
+        print_fragment(engine, params["name"], dict(options), params["listen"][1])
+        return 0
+    return run(
+        reach_via(
+            ViaOptions(
+                target=params["name"],
+                engine=engine,
+                engine_options=options,
+                runtime_dir=runtime_dir(),
+                listen=params["listen"],
+                expect=params["expect"] or "",
+                timeout=float(params["timeout"]),
+                json=as_json,
             )
         )
     )

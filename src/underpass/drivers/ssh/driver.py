@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import psutil
@@ -23,13 +22,15 @@ from underpass.drivers.plans import (
     Site,
 )
 from underpass.drivers.process import minimal, run_to_end
-from underpass.drivers.ssh.configuration import (
-    Resolved,
-    last_hop,
-    read_resolved,
-    write_configuration,
+from underpass.drivers.ssh.command import (
+    CONFIG_FILE,
+    CONTROL_SOCKET,
+    resolved_of,
+    variables,
 )
+from underpass.drivers.ssh.configuration import last_hop, read_resolved, write_configuration
 from underpass.drivers.ssh.engine import FarLoopbackEngine, SshEngine
+from underpass.drivers.ssh.reach import SshReach, parse_target, write_fragment
 from underpass.drivers.ssh.reading import read_line
 from underpass.drivers.ssh.settings import SshSettings
 from underpass.model.origin import Kind
@@ -42,12 +43,9 @@ OLDEST: Final = (7, 6)
 _VERSION: Final = re.compile(r"OpenSSH_(\d+)\.(\d+)\S*")
 _FORWARDS: Final = re.compile(r"-(?:N|f|T|n|M)*([LRD])(.*)", re.DOTALL)
 
-CONFIG_FILE: Final = "ssh.conf"
-CONTROL_SOCKET: Final = "ctl"
-
 
 class SshDriver:
-    """See ``Driver``. Satisfies ``KeepsNames``."""
+    """See ``Driver``. Satisfies ``KeepsNames``, ``MakesReach`` and ``WritesFragments``."""
 
     @property
     def name(self) -> str:
@@ -157,6 +155,15 @@ class SshDriver:
                 )
         return tuple(found)
 
+    def make_reach(self, target: str, site: Site) -> SshReach:
+        """See ``MakesReach``."""
+        SshSettings.parse(site.options)
+        return SshReach(parse_target(target), site)
+
+    def write_fragment(self, target: str, options: Mapping[str, str], port: int) -> str:
+        """See ``WritesFragments``: sections for ``~/.ssh/config``."""
+        return write_fragment(parse_target(target), options, port)
+
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """The address stays when the port was chosen."""
         return SshSettings.parse(site.options).port != 0
@@ -182,21 +189,6 @@ class SshDriver:
         return facts
 
 
-def resolved_of(site: Site) -> Mapping[int, Resolved]:
-    """What ``detect`` learnt of each host."""
-    found: dict[int, list[tuple[str, str]]] = {}
-    for key, value in (site.detection.facts if site.detection else {}).items():
-        at, _, keyword = key.split(".")
-        found.setdefault(int(at), []).append((keyword, value))
-    return found
-
-
-def variables(environment: Mapping[str, str], *, autossh: bool = False) -> dict[str, str]:
-    """What ssh gets besides the minimum: the agent, and for autossh that it never gives up."""
-    kept = {name: environment[name] for name in ("SSH_AUTH_SOCK",) if name in environment}
-    return {**kept, "AUTOSSH_GATETIME": "0"} if autossh else kept
-
-
 def read_forwards(words: list[str]) -> list[tuple[str, str]]:
     """The forwards in the command line of an ssh, as (letter, what follows it). Pure."""
     found = []
@@ -210,8 +202,3 @@ def read_forwards(words: list[str]) -> list[tuple[str, str]]:
 def _hostname(site: Site, settings: SshSettings) -> str:
     told = dict(resolved_of(site).get(len(settings.hops) - 1, ()))
     return told.get("hostname", settings.hops[-1].host)
-
-
-def configuration_path(directory: Path) -> Path:
-    """Where the configuration of a tunnel in ``directory`` is."""
-    return directory / CONFIG_FILE

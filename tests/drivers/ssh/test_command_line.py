@@ -1,0 +1,126 @@
+"""``open --via`` and ``reach --via`` as processes, against a real sshd."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.stage import Stage
+from tests.e2e.visitors import get
+
+from underpass.testing.origins.http import HttpOrigin
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, place: Path) -> AsyncIterator[Stage]:
+    home = tmp_path / "home"
+    home.mkdir()
+    stage = Stage(home, place)
+    yield stage
+    await stage.strike()
+
+
+def words(far: Any) -> list[str]:
+    options = far.options()
+    via = options.pop("via")
+    given = [
+        word for key, value in options.items() for word in ("--engine-option", f"{key}={value}")
+    ]
+    return ["--via", f"ssh:{via}", *given]
+
+
+async def test_open_via_a_host_is_proved_visited_there_and_leaves_nothing(
+    far: Any, stage: Stage
+) -> None:
+    await far.server()
+    async with HttpOrigin() as origin:
+        tunnel = await stage.open(str(origin.port), *words(far))
+        assert tunnel.first["tunnel"]["engine"] == "ssh"
+        assert tunnel.first["verdict"]["layers"]["gate"]["status"] == "passed"
+        assert (await get(tunnel.url, tunnel.bearer)).status == 200
+        assert (await get(tunnel.url)).status == 401
+        shown = await stage.run("list", "--json")
+        assert shown.json["tunnels"][0]["engine"] == "ssh"
+        assert await tunnel.stop() == 130
+        assert await stage.leftovers() == []
+
+
+async def test_open_that_dies_by_kill_leaves_no_ssh_behind(far: Any, stage: Stage) -> None:
+    server = await far.server()
+    async with HttpOrigin() as origin:
+        tunnel = await stage.open(str(origin.port), *words(far))
+        assert server.sessions()
+        tunnel.process.kill()
+        await tunnel.ended()
+        async with asyncio.timeout(10.0):
+            while server.sessions():  # noqa: ASYNC110  (nobody tells when processes end)
+                await asyncio.sleep(0.02)
+
+
+async def test_reach_via_a_host_prints_where_and_ends_on_a_signal(far: Any, stage: Stage) -> None:
+    await far.server()
+    async with HttpOrigin() as origin:
+        target = f"127.0.0.1:{origin.port}"
+        reach = await stage.start("reach", target, *words(far), "--expect", "http", "--json")
+        ready = await reach.event("ready")
+        assert ready == {
+            "schema": "underpass/v1/reach",
+            "event": "ready",
+            "target": target,
+            "listen": ready["listen"],
+            "detail": "it greets as http",
+        }
+        assert (await get(f"http://{ready['listen']}/here")).json["target"] == "/here"
+        assert await reach.stop() == 130
+        assert await stage.leftovers() == []
+
+
+async def test_reach_writes_the_same_for_ssh_s_own_configuration(stage: Stage) -> None:
+    done = await stage.run(
+        *("reach", "db.internal:5432", "--via", "ssh:alice@bastion,bob@inner:2222"),
+        *("--engine-option", "identity=/home/alice/.ssh/work", "--ssh-config"),
+    )
+    assert done.code == 0
+    assert done.out == (
+        "Host db.internal-reach-hop-0\n"
+        "  HostName bastion\n"
+        "  User alice\n"
+        '  IdentityFile "/home/alice/.ssh/work"\n'
+        "Host db.internal-reach\n"
+        "  HostName inner\n"
+        "  User bob\n"
+        "  Port 2222\n"
+        '  IdentityFile "/home/alice/.ssh/work"\n'
+        "  ProxyJump db.internal-reach-hop-0\n"
+        "  LocalForward 127.0.0.1:5432 db.internal:5432\n"
+        "  ExitOnForwardFailure yes\n"
+        "  ServerAliveInterval 3\n"
+        "  ServerAliveCountMax 2\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["open", "3001", "--via", "ssh:-oProxyCommand=id"], "engine-option-invalid"),
+        (["open", "3001", "--via", "nowhere"], "usage"),
+        (["open", "3001", "--engine", "teleport"], "engine-unknown"),
+        (["open", "3001", "--engine", "ssh"], "engine-option-invalid"),
+        (["open", "3001", "--gate", "ip:10.0.0.0/8", "--via", "ssh:host"], "engine-cannot"),
+        (["open", "tcp://127.0.0.1:5432", "--via", "ssh:host"], "engine-cannot"),
+        (["reach", "x:1", "--via", "relay:host"], "engine-cannot"),
+        (["reach", "-oProxyCommand=id", "--via", "ssh:host"], "usage"),
+        (["reach", "db:99999", "--via", "ssh:host"], "engine-option-invalid"),
+        (["reach", "db:5432", "--via", "ssh:host", "--expect", "oracle"], "usage"),
+    ],
+)
+async def test_bad_words_are_refused_before_anything_is_started(
+    stage: Stage, command: list[str], code: str
+) -> None:
+    done = await stage.run(*command, "--json")
+    assert done.code in (2, 7)
+    assert json.loads((done.out + done.err).splitlines()[-1])["error"]["code"] == code
