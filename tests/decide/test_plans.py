@@ -153,3 +153,13 @@ def test_unix_sockets_go_only_where_they_can_be_dialled(ask):
     for answer in ask(Need(names=names)).answers:
         assert way(answer.way.id).unix_origins
         assert "/run/app.sock" in "".join(step.line + step.text for step in answer.plan.run)
+
+
+def test_where_nobody_can_log_in_keys_and_tokens_come_from_files():
+    need = Need(seconds=None, unattended=True, auth=Auth.TOKEN)
+    run = plan("cloudflare-named", need).run
+    assert run[-1].line == "cloudflared tunnel --no-autoupdate run"
+    assert run[-1].environment == ("TUNNEL_TOKEN_FILE",)
+    assert "Service Auth" in run[1].line
+    joined = plan("tailscale-serve", Need(unattended=True)).run[0]
+    assert joined.line == "tailscale up --auth-key=file:tailscale-auth-key --timeout 5m"

@@ -41,7 +41,6 @@ KEEPS = {
     "streaming": {way.id for way in WAYS} - {"cloudflare-quick"},
     "database": {way.id for way in WAYS} - {"bore-own", "bore-pub", "relay-tcp"},
     "stable_name": {way.id for way in WAYS} - SERVICES - {"bore-pub", "cloudflare-quick"},
-    "unattended": {way.id for way in WAYS},
     "no_install": SERVICES | {"ssh-local", "ssh-remote"},
 }
 PUBLIC = {
@@ -75,7 +74,7 @@ CANNOT_PASS = {
     (Visitor.BROWSER, Auth.TOKEN),
 }
 
-FLAGS = [*KEEPS, "demo"]
+FLAGS = [*KEEPS, "demo", "unattended"]
 
 needs = st.builds(
     Need,

@@ -130,7 +130,8 @@ def _limits(case: Case) -> Iterable[str]:
     if not way.driven:
         yield (
             f"underpass does not drive {way.engine} yet: these are the vendor's own commands, "
-            "without our gates and proofs; one curl proves little, so test logins, streams and sizes too"
+            "without our gates and proofs; one curl proves little, so test logins, streams and "
+            "sizes too"
         )
     for program in way.programs:
         for found in here.programs:

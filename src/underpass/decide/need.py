@@ -138,7 +138,7 @@ class Need:
     resumable: bool = False
     """Exchanges in progress must outlive a lost link."""
     unattended: bool = False
-    """Nobody is there to log in: CI, a service at boot."""
+    """Nobody is there to log in (CI, a service at boot): the steps use keys and token files."""
     names: Names = field(default_factory=Names)
 
     @property

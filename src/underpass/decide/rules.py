@@ -183,12 +183,6 @@ def _resume(case: Case) -> str:
     return ""
 
 
-def _unattended(case: Case) -> str:
-    if case.need.unattended and not case.way.unattended:
-        return "somebody must log in"
-    return ""
-
-
 def _database(case: Case) -> str:
     return "unencrypted on the way" if case.need.database and not case.way.encrypted else ""
 
@@ -235,7 +229,6 @@ RULES: Final = (
     Rule("persistent", _return),
     Rule("whole-network", _network),
     Rule("resumable", _resume),
-    Rule("unattended", _unattended),
     Rule("database", _database),
     Rule("own-server", _server),
     Rule("ssh-login", _login),

@@ -62,8 +62,6 @@ class Way:
     """Comes back by itself, under the same name, after sleep or a restart of the far end."""
     inspects: bool = False
     whole_network: bool = False
-    unattended: bool = False
-    """Can be set up where nobody is there to log in."""
     unix_origins: bool = False
     per_machine: bool = False
     """Set-up is done again on each machine."""

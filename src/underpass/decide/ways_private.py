@@ -35,7 +35,6 @@ RELAY_REACH: Final = Way(
     stable_name=True,
     resumes=True,
     returns=True,
-    unattended=True,
     unix_origins=True,
     driven=True,
     limits=(
@@ -59,7 +58,6 @@ SSH_LOCAL: Final = Way(
     programs=("ssh",),
     ssh_login=True,
     stable_name=True,
-    unattended=True,
     limits=(
         "it ends with the link: after sleep, start it again",
         "the local port accepts also while the far service is down: test with real bytes",
@@ -83,7 +81,6 @@ SSH_KEPT: Final = Way(
     ssh_login=True,
     stable_name=True,
     returns=True,
-    unattended=True,
     limits=(
         "connections in progress break when the link does",
         "without ExitOnForwardFailure=yes autossh reconnects with no forward; -M PORT takes "
@@ -107,7 +104,6 @@ SSH_REMOTE: Final = Way(
     programs=("ssh",),
     ssh_login=True,
     stable_name=True,
-    unattended=True,
     limits=(
         "it ends with the link, and the server may hold the port for hours unless it sets "
         "ClientAliveInterval",
@@ -138,7 +134,6 @@ TAILSCALE_SERVE: Final = Way(
     resumes=True,
     returns=True,
     whole_network=True,
-    unattended=True,
     unix_origins=True,
     per_machine=True,
     limits=(
@@ -166,7 +161,6 @@ WIREGUARD: Final = Way(
     resumes=True,
     returns=True,
     whole_network=True,
-    unattended=True,
     per_machine=True,
     limits=(
         "needs root, and one machine that the others can dial by UDP",

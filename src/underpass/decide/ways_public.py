@@ -62,7 +62,6 @@ RELAY: Final = Way(
     stable_name=True,
     resumes=True,
     returns=True,
-    unattended=True,
     unix_origins=True,
     driven=True,
     limits=(
@@ -93,7 +92,6 @@ RELAY_TCP: Final = Way(
     encrypted=False,
     resumes=True,
     returns=True,
-    unattended=True,
     unix_origins=True,
     driven=True,
     limits=(
@@ -122,7 +120,6 @@ NGROK_FREE: Final = Way(
     stable_name=True,
     returns=True,
     inspects=True,
-    unattended=True,
     limits=(
         _POLICY,
         _INSPECTOR,
@@ -150,7 +147,6 @@ NGROK_PAID: Final = Way(
     stable_name=True,
     returns=True,
     inspects=True,
-    unattended=True,
     limits=(_POLICY, _INSPECTOR, _SILENT_NGROK, "prices and quotas by plan: not recorded here"),
 )
 
@@ -171,7 +167,6 @@ CLOUDFLARE_QUICK: Final = Way(
     programs=("cloudflared",),
     third_party="Cloudflare",
     streams=False,
-    unattended=True,
     unix_origins=True,
     limits=(
         "for development only, no promise; event streams over GET arrive at the end",
@@ -206,7 +201,6 @@ CLOUDFLARE_NAMED: Final = Way(
     own_domain=True,
     stable_name=True,
     returns=True,
-    unattended=True,
     unix_origins=True,
     limits=(
         "needs a zone of yours at Cloudflare",
@@ -238,7 +232,6 @@ TAILSCALE_FUNNEL: Final = Way(
     third_party="Tailscale",
     stable_name=True,
     returns=True,
-    unattended=True,
     unix_origins=True,
     per_machine=True,
     limits=(
@@ -264,7 +257,6 @@ BORE_OWN: Final = Way(
     own_server=True,
     stable_name=True,
     encrypted=False,
-    unattended=True,
     limits=(
         "neither tunnel nor visitors are encrypted",
         "the shared secret guards opening tunnels, not visiting them",
@@ -288,7 +280,6 @@ BORE_PUB: Final = Way(
     programs=("bore",),
     third_party="bore.pub",
     encrypted=False,
-    unattended=True,
     limits=("neither tunnel nor visitors are encrypted", "it does not reconnect"),
 )
 
@@ -306,7 +297,6 @@ LOCALHOST_RUN: Final = Way(
     gates=(GateOffer(Auth.NONE, "none: whoever learns the address gets in"),),
     programs=("ssh",),
     third_party="localhost.run",
-    unattended=True,
     limits=("TLS ends at the service: its operator can read what passes",),
 )
 
@@ -327,7 +317,6 @@ PINGGY: Final = Way(
     ),
     programs=("ssh",),
     third_party="pinggy",
-    unattended=True,
     limits=(
         "TLS ends at the service: its operator can read what passes",
         "passwords and keys as gates would stand in the argument list of ssh: not advised",
