@@ -61,6 +61,7 @@ async def test_a_killed_relay_comes_back_with_the_same_url_and_a_new_instance(
         assert again.errors.count("link attached") >= 1
 
 
+@pytest.mark.slow
 async def test_a_relay_alone_knows_its_tunnels_after_a_kill(site: Site, relay: Relay) -> None:
     async with ToldOrigin() as origin:
         tunnel = await open_named(site, relay, origin.url)
@@ -96,6 +97,7 @@ async def test_streams_that_a_restarted_connector_left_behind_end_at_once(
                     await half_answered.body()
 
 
+@pytest.mark.slow
 async def test_the_lease_of_a_vanished_connector_ends_on_time(site: Site, relay: Relay) -> None:
     async with ToldOrigin() as origin:
         tunnel = await open_named(site, relay, origin.url, "--for", "4s")

@@ -108,6 +108,7 @@ async def test_streams_of_the_replaced_instance_are_answered_or_broken_at_once(
             await asyncio.wait_for(stream.departed.wait(), 10)
 
 
+@pytest.mark.slow
 async def test_a_killed_connector_comes_back_under_its_url(site: Site, relay: Relay) -> None:
     async with ToldOrigin() as origin:
         old = await open_named(site, relay, origin)
