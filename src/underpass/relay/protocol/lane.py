@@ -36,15 +36,14 @@ from underpass.relay.protocol.errors import (
 from underpass.relay.protocol.events import (
     Aborted,
     DataReceived,
-    EndReceived,
     HeadReceived,
     LaneEvent,
     LeaseSaid,
     Opened,
     Stopped,
-    TrailersReceived,
     Writable,
 )
+from underpass.relay.protocol.inbound import end_received, read_u32, receive
 from underpass.relay.protocol.outbox import OVERDRAFT, Outbox
 from underpass.relay.protocol.parser import FrameParser, Item
 from underpass.relay.protocol.records import Open, decode_open, encode
@@ -421,6 +420,18 @@ class Lane:
         """A stream dropped ``size`` queued bytes."""
         self._count(-size)
 
+    def tell(self, event: LaneEvent) -> None:
+        """Something happened that the lane's owner should hear of."""
+        self._events.append(event)
+
+    def credited(self, stream: Stream) -> None:
+        """The peer gave a stream more credit."""
+        if stream.sendable and not stream.active:
+            self._outbox.activate(stream)
+            self.wake()
+        if stream.paused:
+            self._resume(stream)
+
     def urge(self, stream: Stream) -> None:
         """A stream has control to send."""
         if not stream.urgent and not self.closed:
@@ -515,7 +526,7 @@ class Lane:
                 self._open_received(number, bytes(payload))
                 return
             if base == frames.LIMIT:
-                self._peer_first_credit = _u32(payload)
+                self._peer_first_credit = read_u32(payload)
                 return
             if base == frames.LEASE:
                 self._lease_received(payload)
@@ -523,26 +534,9 @@ class Lane:
             if number == 0 or number > self._last_id:
                 raise ProtocolViolation(reason="a frame names a stream that was never opened")
             return  # a closed stream: what was on its way is dropped
-        if base == frames.CREDIT:
-            self._credit_received(stream, _u32(payload))
-        elif base == frames.RESET:
-            self._reset_received(stream, bytes(payload))
-        elif stream.receive_done:
-            raise ProtocolViolation(reason="a frame follows the end of its stream's direction")
-        elif base == frames.FULL:
-            self._full_received(stream, bytes(payload))
-        elif base == frames.DATA:
-            self._accept(stream, len(payload), body=True)
-            if payload and not stream.discarding:
-                self._events.append(DataReceived(stream, payload))
-            if complete and kind & frames.END:
-                self._end_received(stream)
-        elif base == frames.FIN:
-            self._end_received(stream)
-        elif base in (frames.HEAD, frames.TRAILERS):
-            self._block_received(stream, kind, payload)
-        else:
-            raise ProtocolViolation(reason=f"a frame of type {kind:#x} names a stream in use")
+        receive(stream, kind, payload, self.tell, complete=complete)
+        if stream.closed:
+            self._forget(stream)
 
     def _open_received(self, number: int, payload: bytes) -> None:
         if self.opener or number <= self._last_id:
@@ -589,7 +583,9 @@ class Lane:
                 if record.body:
                     self._events.append(DataReceived(stream, record.body))
         if record.end:
-            self._end_received(stream)
+            end_received(stream, self.tell)
+            if stream.closed:
+                self._forget(stream)
         self._announce()
 
     def _announce(self) -> None:
@@ -609,78 +605,3 @@ class Lane:
         if not math.isfinite(end):
             raise ProtocolViolation(reason="a LEASE is not a number")
         self._events.append(LeaseSaid(end))
-
-    def _credit_received(self, stream: Stream, amount: int) -> None:
-        if stream.credit + amount > 2**31:
-            raise ProtocolViolation(reason="more credit was given than can be")
-        stream.credit += amount
-        if stream.sendable and not stream.active:
-            self._outbox.activate(stream)
-            self.wake()
-        if stream.paused:
-            self._resume(stream)
-
-    def _reset_received(self, stream: Stream, payload: bytes) -> None:
-        try:
-            direction, code = frames.read_reset(payload)
-        except ValueError as error:
-            raise ProtocolViolation(reason=str(error)) from None
-        if direction == frames.ABORT:
-            if not stream.receive_done:
-                told = stream.discarding
-                stream.receive_over()
-                if not told:
-                    self._events.append(Aborted(stream, code))
-        elif stream.abort(code):
-            self._events.append(Stopped(stream, code))
-        if stream.closed:
-            self._forget(stream)
-
-    def _accept(self, stream: Stream, size: int, *, body: bool) -> None:
-        if not stream.accept(size, body=body):
-            raise ProtocolViolation(reason="a stream sent more than its credit")
-
-    def _end_received(self, stream: Stream) -> None:
-        discarding = stream.discarding
-        stream.receive_over()
-        if not discarding:
-            self._events.append(EndReceived(stream))
-        if stream.closed:
-            self._forget(stream)
-
-    def _full_received(self, stream: Stream, payload: bytes) -> None:
-        whole = len(payload) - 4
-        size = int.from_bytes(payload[:4], "big")
-        if not 0 <= size <= whole:
-            raise ProtocolViolation(reason="a FULL frame is malformed")
-        if whole > stream.outstanding:
-            raise ProtocolViolation(reason="a stream sent more than its credit")
-        if not stream.discarding:
-            # nothing is credited back: the direction ends here
-            stream.outstanding -= whole
-            stream.undrained += whole - size
-            self.budget.used -= size
-            self._events.append(HeadReceived(stream, payload[4 : 4 + size]))
-            if whole > size:
-                self._events.append(DataReceived(stream, memoryview(payload)[4 + size :]))
-        self._end_received(stream)
-
-    def _block_received(self, stream: Stream, kind: int, payload: Buffer) -> None:
-        self._accept(stream, len(payload), body=False)
-        try:
-            block = stream.collect(payload, more=bool(kind & frames.MORE))
-        except ValueError:
-            raise ProtocolViolation(reason="a head or trailer block is too large") from None
-        if block is None or stream.discarding:
-            return
-        if kind & frames.TYPE_MASK == frames.HEAD:
-            self._events.append(HeadReceived(stream, block))
-        else:
-            self._events.append(TrailersReceived(stream, block))
-
-
-def _u32(payload: Buffer) -> int:
-    if len(payload) != frames.U32.size:
-        raise ProtocolViolation(reason="a number on the wire is malformed")
-    value: int = frames.U32.unpack(payload)[0]
-    return value
