@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from underpass.guard.redact import Redactor
-from underpass.guard.secrets import Secret, new_token
+from underpass.guard.secrets import Secret
 
 TOKEN = "up_" + "Ab3-_" * 8 + "xyz"
 

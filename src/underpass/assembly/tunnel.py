@@ -7,8 +7,8 @@ import os
 import secrets
 import shutil
 import ssl
-import time
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass

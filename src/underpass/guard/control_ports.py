@@ -69,8 +69,8 @@ class ControlPorts:
                 self._others += _read_living(path)
 
     def refresh(self, now: float) -> None:
-        """``reload``, at most once in ``FRESH_SECONDS`` of the clock that ``now`` is of: for whoever
-        asks at every connection."""
+        """``reload``, at most once in ``FRESH_SECONDS`` of the clock that ``now`` is of: for those
+        who ask at every connection."""
         if now - self._read_at >= FRESH_SECONDS:
             self._read_at = now
             self.reload()
