@@ -50,6 +50,9 @@ async def test_a_frozen_instance_is_replaced_in_a_second_and_stands_down_when_wo
     async with ToldOrigin() as old_origin, ToldOrigin() as new_origin:
         old = await open_named(site, relay, old_origin)
         assert (await fetch(old.port, "/before", old.credential))[0].status == 200
+        # once before: what this process imports and enrols is not part of a takeover
+        await (await open_tunnel(parse_spec(new_origin.url), options(site, relay))).close()
+        new_origin.targets.clear()
         old.send(signal.SIGSTOP)
         began = time.monotonic()
         spec = parse_spec(f"{new_origin.url} --name {NAME}")

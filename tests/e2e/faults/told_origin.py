@@ -51,7 +51,7 @@ class ToldOrigin(Origin):
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.strip():
-                return  # our own question whether this is a TLS port
+                continue  # RFC 9112, section 2.2: empty lines before a request are skipped
             target = head.split(b" ", 2)[1].decode()
             self.targets.append(target)
             if target != "/sse":
