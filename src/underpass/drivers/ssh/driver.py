@@ -76,7 +76,7 @@ class SshDriver:
             settings = SshSettings.parse(site.options)
         except EngineOptionInvalid:
             return Detection(True, program, match[0])  # planning will say so
-        facts = await self._resolve(program, settings, site) if settings.config == "user" else {}
+        facts = await self._resolve(program, settings, site) if settings.config != "none" else {}
         return Detection(True, program, match[0], facts=facts)
 
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
@@ -105,7 +105,8 @@ class SshDriver:
                 *self._program(settings),
                 *("-N", "-T", "-F", str(site.directory / CONFIG_FILE)),
                 *("-o", "LogLevel=DEBUG1"),
-                *("-M", "-S", str(site.directory / CONTROL_SOCKET)),
+                # Not -M, which autossh takes for its own.
+                *("-o", "ControlMaster=yes", "-S", str(site.directory / CONTROL_SOCKET)),
                 # The address is always said: without it sshd takes ::1 for enough.
                 *("-R", f"{bind}:{settings.port}:{door}"),
                 last_hop(settings),
@@ -175,6 +176,7 @@ class SshDriver:
         facts = {}
         for at, hop in enumerate(settings.hops):
             words = [program, "-G"]
+            words += ["-F", settings.config] if settings.config != "user" else []
             words += ["-l", hop.user] if hop.user else []
             words += ["-p", str(hop.port)] if hop.port else []
             code, lines = await run_to_end(

@@ -9,7 +9,7 @@
 | `identity`, `certificate` | files of a private key and its certificate | agent, `~/.ssh` |
 | `known-hosts` | file with the far hosts' keys | `~/.ssh/known_hosts` |
 | `trust` | `pinned`: unknown host keys are refused; `new`: they are learnt once | pinned |
-| `config` | `user`: aliases and keys of `~/.ssh/config` count; `none` | user |
+| `config` | `user`: aliases and keys of `~/.ssh/config` count; a file in its place; `none` | user |
 | `autossh` | `yes`: run autossh, where somebody insists | no |
 """
 
@@ -79,7 +79,7 @@ class SshSettings:
             _path("certificate", options.get("certificate", "")),
             _path("known-hosts", options.get("known-hosts", "")),
             _among("trust", options.get("trust", "pinned"), "pinned", "new"),
-            _among("config", options.get("config", "user"), "user", "none"),
+            _configuration(options.get("config", "user")),
             _among("autossh", options.get("autossh", "no"), "no", "yes") == "yes",
         )
         if settings.url and not settings.port:
@@ -121,6 +121,10 @@ def _path(option: str, text: str) -> str:
     if not path.is_absolute() or not text.isprintable() or set(text) & _UNQUOTABLE:
         raise _invalid(option, "it is a whole path, without quotes, %, $ or \\")
     return str(path)
+
+
+def _configuration(text: str) -> str:
+    return text if text in ("user", "none") else _path("config", text)
 
 
 def _among(option: str, text: str, *choices: str) -> str:
