@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.canary import record_output
 
 _KEPT = "underpass_tests_kept"
 if _KEPT not in sys.modules:
@@ -96,6 +97,8 @@ def underpass(environment: dict[str, str], tmp_path: Path) -> Callable[..., Awai
         )
         out, err = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode is not None
+        if "--show-token" not in words:
+            record_output(" ".join(words[:3]), out.decode() + err.decode())
         return Done(process.returncode, out.decode(), err.decode())
 
     return run

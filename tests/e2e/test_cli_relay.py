@@ -49,6 +49,7 @@ async def test_a_tunnel_enrols_once_and_its_relay_is_named_to_people(
     ]
 
 
+@pytest.mark.slow
 async def test_port_stays_bound_while_the_connector_is_away_and_after_a_restart(
     stage: Stage, origin: HttpOrigin
 ):

@@ -150,6 +150,7 @@ async def test_a_proxy_that_refuses_is_named(
     assert f"127.0.0.1:{proxy.port}" in done.json["error"]["message"]
 
 
+@pytest.mark.slow
 async def test_a_box_that_opens_tls_is_noticed_unless_the_operator_accepts_it(
     stage: Stage, authority: Authority, origin: HttpOrigin, free_port: int
 ):

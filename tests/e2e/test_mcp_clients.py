@@ -132,6 +132,7 @@ async def test_an_absent_origin_answers_with_the_requests_id(
     check_error(answer, identity)
 
 
+@pytest.mark.slow
 async def test_an_absent_connector_answers_with_the_requests_id(stage: Stage, tunnel: Tunnel):
     headers = tunnel.bearer
     await tunnel.stop(signal.SIGKILL)
