@@ -14,6 +14,7 @@ from underpass.model.errors_spec import EngineUnknown
 GROUP: Final = "underpass.drivers"
 
 BUILT_IN: Final = {
+    "bore": "underpass.drivers.bore:BoreDriver",
     "relay": "underpass.drivers.relay_driver:RelayDriver",
     "ssh": "underpass.drivers.ssh.driver:SshDriver",
 }
