@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from dataclasses import replace
+
+import msgspec
 
 from underpass.drivers.plans import Vouching
 from underpass.gatehouse.ports import Carrier, Exchange, Peer, Visitor
@@ -62,7 +63,7 @@ class VouchedCarrier:
             else:
                 kept.append((name, value))
         if shown:
-            head = replace(head, headers=kept)
+            head = msgspec.structs.replace(head, headers=kept)
         if not self._is_believed(shown):
             return "", head
         return read_address(told, takes_last=vouching.takes_last), head
