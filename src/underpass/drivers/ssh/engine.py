@@ -7,11 +7,25 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from underpass.drivers.foreign_engine import ForeignEngine
+from underpass.drivers.ssh.control import ControlMaster
 from underpass.drivers.ssh.dialling import FarDials
 
 
 class SshEngine(ForeignEngine):
     """Visitors come to an address that means the same everywhere."""
+
+    @property
+    def control(self) -> ControlMaster:
+        """The running ssh as a control interface: more forwards on the same connection."""
+        if self.plan is None:
+            raise RuntimeError("control before open")
+        words = self.plan.argv
+        return ControlMaster(
+            Path(words[words.index("-S") + 1]),
+            Path(words[words.index("-F") + 1]),
+            words[-1],
+            self.environment,
+        )
 
 
 class FarLoopbackEngine(SshEngine):

@@ -26,6 +26,7 @@ from underpass.drivers.process import minimal
 from underpass.drivers.splice import Door, LocalPort
 from underpass.drivers.ssh.command import CONFIG_FILE, CONTROL_SOCKET, resolved_of, variables
 from underpass.drivers.ssh.configuration import fragment, last_hop, write_configuration
+from underpass.drivers.ssh.control import ControlMaster
 from underpass.drivers.ssh.reading import read_local
 from underpass.drivers.ssh.route import parse_route
 from underpass.drivers.ssh.settings import SshSettings
@@ -150,6 +151,17 @@ class SshReach:
         """Process id of the ssh of the moment."""
         program = None if self._keeper is None else self._keeper.program
         return None if program is None else program.pid
+
+    @property
+    def control(self) -> ControlMaster:
+        """The running ssh as a control interface: more forwards on the same connection."""
+        directory = self._site.directory
+        return ControlMaster(
+            directory / CONTROL_SOCKET,
+            directory / CONFIG_FILE,
+            last_hop(SshSettings.parse(self._site.options)),
+            minimal(self._site.environment),
+        )
 
     async def open(self, host: str, port: int) -> None:
         """Listen at ``host`` and ``port`` (0: any) and connect; returns when ssh is connected.

@@ -75,7 +75,7 @@ _REFUSALS: Final[tuple[tuple[str, str, str, str, bool], ...]] = (
     (
         r"connect to host (?P<at>\S+ port \d+): (?P<why>.+)",
         "far-end-unreachable",
-        "{at} does not answer: {why}",
+        "the host {at} does not answer: {why}",
         "check that sshd runs there and no firewall stands between",
         False,
     ),
