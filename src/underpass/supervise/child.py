@@ -2,10 +2,7 @@
 
 The child leads a process group of its own, so that whatever it starts can be ended with it. On
 Linux the kernel ends it even when this process is killed. Its exit code is passed on.
-
-A few lines of Python stand between fork and the command: they make the group and ask for the
-parent-death signal, then become the command. Doing this in ``preexec_fn`` would run Python between
-fork and exec of a process that has threads, where a lock held by another thread never opens.
+How it is started, and why so, is in ``drivers.launcher``.
 """
 
 from __future__ import annotations
@@ -16,27 +13,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
 
+from underpass.drivers.launcher import launcher
 from underpass.model.options import ORIGIN_GRACE_SECONDS
 from underpass.supervise.errors import CommandNotFound, CommandNotStarted
-
-_LAUNCHER: Final = """\
-import os, sys
-parent, command = int(sys.argv[1]), sys.argv[2:]
-os.setpgid(0, 0)
-if sys.platform == "linux":
-    import ctypes, signal
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:  # it died before the kernel was asked
-        os._exit(143)
-try:
-    os.execvp(command[0], command)
-except OSError as error:
-    sys.stderr.write(f"{command[0]}: {error.strerror}\\n")
-    os._exit(127 if isinstance(error, FileNotFoundError) else 126)
-"""
-# 126 and 127 are what shells answer for a command that cannot be run and one that is not found.
 
 
 class Child:
@@ -67,11 +47,10 @@ class Child:
         if shutil.which(program, path=surroundings.get("PATH")) is None:
             raise CommandNotFound(command=program)
         surroundings["UNDERPASS_URL"] = url
-        launcher = (sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()))
         sink = sys.__stderr__.fileno() if output is None and sys.__stderr__ else output
         try:
             process = await asyncio.create_subprocess_exec(
-                *launcher,
+                *launcher(signal.SIGTERM),
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sink,
