@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 packages: ## install the Debian packages that tests and benchmarks need (root)
-	@missing=$$(for p in $$(grep -v '^#' tools/debian-packages.txt); do \
-	  dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	@missing=$$(grep -v '^#' tools/debian-packages.txt | while read -r package command; do \
+	  command -v "$${command:-/nothing}" >/dev/null || dpkg -s "$$package" >/dev/null 2>&1 || \
+	  echo "$$package"; done); \
 	if [ -z "$$missing" ]; then exit 0; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
