@@ -280,3 +280,13 @@ def test_a_tunnel_is_never_well_while_its_link_is_lost_or_its_proof_old(
             assert now - proof <= 2 * 15.0 + GRACE
         if step in {"broken", "lost", "missed"}:
             assert verdict.layer is not None
+
+
+def test_a_relay_that_cannot_be_connected_to_is_at_fault_however_long_it_lasts() -> None:
+    known = proved()
+    for began in range(20, 200, 20):
+        layers = {Layer.NAME: PASSED, Layer.RELAY: failed("connection-refused")}
+        known.probed(Outcome(began, began + 0.1, layers))
+        verdict = at(known, began + 1.0)
+        assert verdict.layer is Layer.RELAY
+        assert verdict.layers[Layer.TLS].status is LayerStatus.UNKNOWN

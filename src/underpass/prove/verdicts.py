@@ -90,7 +90,8 @@ class Evidence:
             return
         # Nothing went further than the failure: what was known of the inner layers before the
         # probe began is not known any more. What the gatehouse saw meanwhile stands.
-        for layer in (Layer.LINK, Layer.GATEHOUSE, Layer.ORIGIN):
+        # TLS comes after the connection to the relay, although it is judged before it.
+        for layer in (Layer.TLS, Layer.LINK, Layer.GATEHOUSE, Layer.ORIGIN):
             known = self._known.get(layer)
             if known and layer not in outcome.layers and known.at <= outcome.began:
                 if layer is Layer.ORIGIN and layer not in self._fresh:
