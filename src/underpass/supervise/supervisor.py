@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from underpass.drivers.base import Engine, HasQuota, LinkPhase, LinkView, Opened
+from underpass.drivers.base import Engine, HasQuota, LinkPhase, LinkView, Opened, Redials
 from underpass.gatehouse.books import ExchangeRecord
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_relay import LeaseExpired
@@ -24,7 +24,7 @@ from underpass.model.lifecycle import TunnelState
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 from underpass.model.status import Lease, TunnelStatus
-from underpass.model.verdict import Verdict, judge
+from underpass.model.verdict import Layer, Verdict, judge
 from underpass.prove.clock import Clock, SystemClock, Timer
 from underpass.prove.prover import Prover
 from underpass.prove.schedule import Schedule
@@ -41,6 +41,13 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 30.0
 """The lease is looked at this often at least: timers stand still while the machine sleeps."""
+
+REDIAL_SECONDS: Final = 30.0
+"""How long proofs must fail on the way to us, while the engine's link looks well, before it is made
+to dial anew: two intervals. Seen: ssh, ngrok and cloudflared do not notice a frozen far end for
+minutes. The wait doubles with each time that it did not help, up to ``REDIAL_CAP``."""
+
+REDIAL_CAP: Final = 480.0
 
 CLOSE_SECONDS: Final = 10.0
 """What one part may take to close before the others are closed without it."""
@@ -73,6 +80,8 @@ class Supervisor:
         self._broadcast = Broadcast()
         self._house: House | None = None
         self._prover: Prover | None = None
+        self._dead_since: float | None = None
+        self._redial_after = REDIAL_SECONDS
         self._former_provers: set[asyncio.Task[None]] = set()
         self._lease: LeaseClock | None = None
         self._opened: Opened | None = None
@@ -294,6 +303,28 @@ class Supervisor:
         changes = self._machine.judged(verdict)
         self._was_live = self._was_live or self._machine.state is TunnelState.LIVE
         self._tell(changes)
+        self._doubt_link(verdict)
+
+    def _doubt_link(self, verdict: Verdict) -> None:
+        """Have a link made anew that the engine thinks well, when proofs have long said otherwise.
+
+        The name and TLS of the public side are not its fault, nor is what lies behind the link.
+        """
+        if verdict.ok:
+            self._redial_after = REDIAL_SECONDS
+        elif verdict.layer is None:
+            return  # nothing is known at this moment, which makes nothing better
+        view, now = self._view, self._clock.now()
+        is_attached = view is None or view.phase is LinkPhase.ATTACHED
+        if verdict.layer not in (Layer.RELAY, Layer.LINK) or not is_attached:
+            self._dead_since = None
+            return
+        if self._dead_since is None:
+            self._dead_since = now
+        elif now - self._dead_since >= self._redial_after and isinstance(self._engine, Redials):
+            self._dead_since = now
+            self._redial_after = min(2 * self._redial_after, REDIAL_CAP)
+            self._engine.redial(f"proofs have failed at the layer {verdict.layer}")
 
     def _tell(self, changes: Changes) -> None:
         for change in changes:
