@@ -17,6 +17,7 @@ BUILT_IN: Final = {
     "bore": "underpass.drivers.bore:BoreDriver",
     "relay": "underpass.drivers.relay_driver:RelayDriver",
     "ssh": "underpass.drivers.ssh.driver:SshDriver",
+    "ssh-service": "underpass.drivers.ssh_service:SshServiceDriver",
 }
 """Where the drivers that come with us are; one more line makes an engine known."""
 
