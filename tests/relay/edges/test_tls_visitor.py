@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import pytest
+
+from underpass.relay.edges.sockets import progress
 
 BULK = bytes(range(256)) * 20_000
 
@@ -94,3 +99,93 @@ async def test_an_early_answer_is_not_overtaken_by_the_end(house, caller) -> Non
     status, fields, body = await caller.answer()
     assert (status, fields["connection"], body) == (413, "close", b"too much")
     assert await caller.closed()
+
+
+def fill_kernel(transport) -> None:
+    """Fill the kernel's buffer below a TLS transport; what the visitor reads is TLS no more."""
+    descriptor = transport.get_extra_info("socket").fileno()
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, b"x" * 65536)
+
+
+class RawReader:
+    """Reads a visitor's socket below its TLS, which hears nothing any more."""
+
+    def __init__(self, caller) -> None:
+        caller.writer.transport.pause_reading()
+        self._descriptor = caller.writer.transport.get_extra_info("socket").fileno()
+
+    def read(self, count: int) -> int:
+        """At most ``count`` bytes of those that have come; how many there were."""
+        taken = 0
+        with contextlib.suppress(BlockingIOError):
+            while taken < count:
+                taken += len(os.read(self._descriptor, min(65536, count - taken)))
+        return taken
+
+
+async def test_bytes_that_wait_below_tls_are_not_credited(house, caller, wait_until) -> None:
+    reader = RawReader(caller)
+    await caller.get(host="demo.relay.test")
+    far = await house.tunnel.accept()
+    (connection,) = house.door.http.sweeper
+    await wait_until(lambda: connection.exchange is not None)
+    fill_kernel(connection.transport)
+    far.answer(200, b"x" * 40_000, end=False)
+    await wait_until(lambda: connection.writing_paused)
+    stream = connection.exchange._stream
+    assert connection.transport.get_write_buffer_size() == 0
+    await wait_until(lambda: stream.undrained == 40_000)
+    connection.edge.sweeper.sweep(connection.edge.loop.time())
+    assert (stream.undrained, len(connection.edge.writable)) == (40_000, 1)
+
+    def taken() -> bool:
+        reader.read(2**30)
+        return stream.undrained == 0
+
+    await wait_until(taken)
+    assert not connection.writing_paused
+    assert len(connection.edge.writable) == 0
+
+
+async def test_a_visitor_that_leaves_while_bytes_wait_below_tls_is_forgotten(
+    house, caller, wait_until
+) -> None:
+    RawReader(caller)
+    await caller.get(host="demo.relay.test")
+    far = await house.tunnel.accept()
+    (connection,) = house.door.http.sweeper
+    await wait_until(lambda: connection.exchange is not None)
+    fill_kernel(connection.transport)
+    far.answer(200, b"x" * 40_000, end=False)
+    await wait_until(lambda: len(connection.edge.writable) == 1)
+    caller.writer.transport.abort()
+    assert await far.gone() == "visitor-left"
+    await wait_until(lambda: len(connection.edge.writable) == 0)
+
+
+async def test_a_slow_reader_is_not_taken_for_one_that_has_left(house, caller, wait_until) -> None:
+    reader = RawReader(caller)
+    await caller.get(host="demo.relay.test")
+    far = await house.tunnel.accept()
+    far.answer(200, None, end=False)
+    await far.fill()
+    (connection,) = house.door.http.sweeper
+    await wait_until(lambda: connection.writing_paused)
+    edge = connection.edge
+    now = edge.loop.time()
+    edge.sweeper.sweep(now)
+    for _ in range(3):
+        before = progress(connection.transport)
+
+        def moved(before: int = before) -> bool:
+            reader.read(65536)
+            return progress(connection.transport) != before
+
+        await wait_until(moved)
+        now += edge.limits.write_stall_seconds + 1
+        edge.sweeper.sweep(now)
+        assert connection.exchange is not None
+    edge.sweeper.sweep(now + edge.limits.write_stall_seconds + 1)
+    assert await far.gone() == "visitor-left"
