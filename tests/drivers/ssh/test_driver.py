@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.e2e.visitors import get
 
@@ -21,6 +23,7 @@ from underpass.drivers.plans import DoorAddress, Site
 from underpass.drivers.ssh.driver import SshDriver, read_forwards
 from underpass.model.options import OpenOptions
 from underpass.model.spec import parse_spec
+from underpass.testing.hostile import HOSTILE
 from underpass.testing.origins.http import HttpOrigin
 from underpass.testing.sshd import free_port
 
@@ -142,6 +145,21 @@ def test_wrong_options_are_told_before_anything_is_started(
         SshDriver().plan(parse_spec("3001"), site(**options))
 
 
+def test_no_hostile_option_adds_a_keyword_to_the_configuration() -> None:
+    driver, spec = SshDriver(), parse_spec("3001")
+
+    def keywords(**options: str) -> set[str]:
+        lines = driver.plan(spec, site(**options)).files[0].content.decode().splitlines()
+        return {line.split()[0].lower() for line in lines}
+
+    full = {"via": "a@b:1,c@d:2", "identity": "/i", "certificate": "/c", "known-hosts": "/k"}
+    allowed = keywords(**full)
+    for text in HOSTILE:
+        for option in ("via", "identity", "certificate", "known-hosts"):
+            with suppress(EngineOptionInvalid):
+                assert keywords(**{**full, option: text}) <= allowed, text
+
+
 def test_forwards_are_read_from_other_people_s_command_lines() -> None:
     words = ["ssh", "-fNR8080:localhost:80", "-L", "1:db:2", "-D1080", "-p", "22", "host"]
     assert read_forwards(words) == [("R", "8080:localhost:80"), ("L", "1:db:2"), ("D", "1080")]
@@ -181,6 +199,35 @@ async def test_a_port_that_sshd_chose_anew_is_announced(far: Any, opened: Open) 
             changed = await wait(changes, "address-changed")
             live = await wait(changes, "live")
         assert changed["address"] == live["tunnel"]["url"] == tunnel.url != former
+
+
+async def test_three_hosts_are_jumped_over_and_the_last_one_has_the_port(
+    far: Any, opened: Open
+) -> None:
+    for _ in range(3):
+        await far.server()
+    async with HttpOrigin() as origin:
+        tunnel = await opened(origin)
+        assert (await get(str(tunnel.url), bearer(tunnel))).status == 200
+
+
+async def test_a_frozen_far_end_is_noticed_and_its_thaw_is(far: Any, opened: Open) -> None:
+    server = await far.server()
+    async with HttpOrigin() as origin:
+        tunnel = await opened(origin)
+        changes, loop = tunnel.events(), asyncio.get_running_loop()
+        frozen, began = server.sessions(), loop.time()
+        for process in frozen:
+            process.suspend()
+        try:
+            await wait(changes, "failing")
+            assert loop.time() - began < 25.0
+        finally:
+            for process in frozen:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+        await wait(changes, "live")
+        assert (await get(str(tunnel.url), bearer(tunnel))).status == 200
 
 
 async def test_an_open_bind_address_is_proved_directly(far: Any, opened: Open) -> None:
