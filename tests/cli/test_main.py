@@ -32,7 +32,7 @@ Commands:
   watch       Watch a tunnel change, until it is closed.
   renew       Move the end of a tunnel's lease.
   close       Close a tunnel.
-  reach       Make a gated tcp tunnel local.
+  reach       Make a gated tcp tunnel, or a service behind a host, local.
   relay       Serve a relay; manage its keys and names.
   advise      Say which engine fits a need, and how.
   errors      Explain error codes.
