@@ -80,6 +80,19 @@ async def test_a_program_sees_the_minimal_variables_only(
     assert "PATH" in lines[0].split()
 
 
+async def test_a_program_has_no_terminal_to_ask_for_a_password_on(tmp_path: Path) -> None:
+    lines: list[str] = []
+    code = (
+        "import os\n"
+        "print(os.getsid(0) == os.getpid() == os.getpgid(0))\n"
+        "try: open('/dev/tty')\n"
+        "except OSError: print('no terminal')\n"
+    )
+    program = await start(code, tmp_path, lines.append)
+    assert await program.wait() == 0
+    assert lines == ["True", "no terminal"]
+
+
 async def test_last_words_of_both_kinds_are_read_before_the_end_is_told(tmp_path: Path) -> None:
     lines: list[str] = []
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"

@@ -50,6 +50,18 @@ class EngineMissing(Setup):
 
 
 @dataclass(eq=False)
+class DoorUnopened(Setup):
+    """The gatehouse's own door, through which the engine hands visitors over, cannot be opened."""
+
+    where: str
+    why: str
+
+    code = "door-unopened"
+    sentence = "cannot open a door for the engine at {where}: {why}"
+    hint_text = "choose a shorter or another directory: UNDERPASS_RUNTIME_DIR"
+
+
+@dataclass(eq=False)
 class EngineOptionInvalid(Misuse):
     """An option for an engine that it does not know, or whose value it cannot take."""
 

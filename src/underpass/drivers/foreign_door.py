@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from underpass.drivers.byte_door import ByteDoor
+from underpass.drivers.errors import DoorUnopened
 from underpass.drivers.plans import DoorAddress, DoorKind, Plan
 from underpass.drivers.vouched import VouchedCarrier
 from underpass.gatehouse.ports import Carrier, Peer
@@ -32,7 +33,8 @@ class ForeignDoor:
         """Serve ``carrier`` where ``plan`` wants it; a socket is made in ``directory`` (0700).
 
         Nobody else keeps a silent event stream alive for a foreign engine's visitors, so this door
-        does. Visitors' addresses are believed as ``plan.vouching`` allows and not otherwise.
+        does. Visitors' addresses are believed as ``plan.vouching`` allows and not otherwise. Raises
+        ``DoorUnopened``.
         """
         unix = directory / SOCKET_NAME if plan.door is DoorKind.UNIX else None
         vouched = VouchedCarrier(
@@ -46,7 +48,12 @@ class ForeignDoor:
             door = SocketDoor(vouched, settings)
         if unix is not None:
             unix.unlink(missing_ok=True)
-        server = await _serve(door, unix)
+        try:
+            server = await _serve(door, unix)
+        except (OSError, ValueError) as error:
+            where = "127.0.0.1" if unix is None else str(unix)
+            why = getattr(error, "strerror", None) or str(error)
+            raise DoorUnopened(where, why.lower()) from error
         if unix is not None:
             unix.chmod(0o600)
             return cls(server, door, DoorAddress(unix=unix))

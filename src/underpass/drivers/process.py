@@ -1,7 +1,8 @@
 """A foreign program, run so that nothing of it is left and nothing of it can hurt.
 
-It leads a process group of its own, dies with us, reads nothing, sees only the variables it needs,
-and its words are read all the time, a line at a time, in bounded memory. Knows nothing of tunnels.
+It leads a session of its own, dies with us, has no terminal and reads nothing, sees only the
+variables it needs, and its words are read all the time, a line at a time, in bounded memory. Knows
+nothing of tunnels.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Program:
             raise EngineMissing(engine=name, why=f"there is no program {program!r}")
         try:
             process = await asyncio.create_subprocess_exec(
-                *launcher(signal.SIGKILL),
+                *launcher(signal.SIGKILL, alone=True),
                 *argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,

@@ -41,7 +41,7 @@ class FarDials:
             ours.setblocking(False)
             target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             process = await asyncio.create_subprocess_exec(
-                *launcher(signal.SIGKILL),
+                *launcher(signal.SIGKILL, alone=True),
                 *("ssh", "-T", "-F", str(configuration), "-S", str(control)),
                 *("-o", "ControlMaster=no", "-o", "LogLevel=ERROR", "-W", target, hop),
                 stdin=theirs.fileno(),
