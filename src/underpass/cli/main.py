@@ -21,7 +21,10 @@ _COMMANDS = {
     "watch": Entry("underpass.cli.commands.watch", "Watch a tunnel change, until it is closed."),
     "renew": Entry("underpass.cli.commands.renew", "Move the end of a tunnel's lease."),
     "close": Entry("underpass.cli.commands.close", "Close a tunnel."),
-    "reach": Entry("underpass.cli.commands.reach", "Make a gated tcp tunnel, or a service behind a host, local."),
+    "reach": Entry(
+        "underpass.cli.commands.reach",
+        "Make a gated tcp tunnel, or a service behind a host, local.",
+    ),
     "relay": Entry("underpass.cli.commands.relay", "Serve a relay; manage its keys and names."),
     "advise": Entry("underpass.cli.commands.advise", "Say which engine fits a need, and how."),
     "errors": Entry("underpass.cli.commands.errors", "Explain error codes."),
