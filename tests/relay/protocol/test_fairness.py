@@ -80,6 +80,19 @@ def test_no_stream_is_ever_more_than_two_quanta_ahead(room: int) -> None:
         pair.relay.lane._outbox.acknowledge(pair.relay.lane._outbox.sent, pair.now)
 
 
+def test_link_is_given_no_more_than_a_mebibyte_in_one_go_and_the_rest_right_after() -> None:
+    pair = Pair()
+    ((mine, _),) = plenty(pair, 1)
+    pair.relay.lane._outbox.pacing.window = 2**24
+    mine.send_data(bytes(5 * 2**19))
+    sizes = []
+    for _ in range(3):
+        pair.relay.woken = 0
+        sizes.append(sum(len(one.payload) for one in data_of(pair.relay.write(0.0))))
+        assert bool(pair.relay.woken) == (mine.queued > 0)
+    assert sizes == [2**20, 2**20, 2**19]
+
+
 def test_new_stream_goes_before_those_that_had_their_turn() -> None:
     pair = Pair()
     (bulk, _), (other, _), (small, _) = plenty(pair, 3)

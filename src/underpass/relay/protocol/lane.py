@@ -54,6 +54,9 @@ ACK_EVERY: Final = 16 * 1024
 the latest; the least window in flight is 32 KiB, and half of that keeps a slow link moving."""
 ACK_WITHIN: Final = 0.2
 """Seconds after which fewer bytes are acknowledged too (WIRE.md)."""
+AT_ONCE: Final = 1024 * 1024
+"""Payload bytes given to the link in one go. On a fast path many times as many may be in flight,
+and a TLS layer keeps buffers as large as the most it was ever given."""
 LARGEST_ID: Final = 2**32 - 1
 
 
@@ -462,12 +465,14 @@ class Lane:
         room = box.room
         before = box.logged
         done: list[Stream] = []
-        spent = box.take_turns(room, out, done)
+        spent = box.take_turns(min(room, AT_ONCE), out, done)
         self._count(box.logged - before - spent)
         for stream in done:
             self.finished(stream)
         if self.waiting:
             self._resume_waiting()
+        if room > AT_ONCE and box.waiting:
+            self.wake()  # the rest, unless the link has enough by then
 
     def _log(self, box: Outbox, data: bytes, out: list[Buffer]) -> None:
         out.append(data)
