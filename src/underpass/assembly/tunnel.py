@@ -23,6 +23,7 @@ from underpass.assembly.engines import Chosen, choose
 from underpass.assembly.keys import connector_key
 from underpass.assembly.relay import embed_relay
 from underpass.drivers.base import DialsPublic, DialsReach, Engine, LinkPhase, LinkView, Opened
+from underpass.drivers.orphans import claim, sweep
 from underpass.drivers.plans import RelaySite
 from underpass.gatehouse.books import ExchangeRecord
 from underpass.gatehouse.gatehouse import Gatehouse
@@ -143,6 +144,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
     policy = load_policy(user_config_path("underpass", appauthor=False) / POLICY_FILE)
     policy.check(spec)
     private_directory(options.runtime_dir)
+    await asyncio.to_thread(sweep, options.runtime_dir)
     async with AsyncExitStack() as stack:
         # Ended last: who asked for the closing over it hears when nothing else is left.
         api = await stack.enter_async_context(AsyncExitStack())
@@ -151,6 +153,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         forged = forge(spec.gates, public=spec.public)
         directory = Path(tempfile.mkdtemp(prefix="engine-", dir=options.runtime_dir))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        claim(directory)
         chosen = await choose(
             spec,
             directory=directory,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from underpass.drivers.base import LinkPhase, LinkView, MakesReach, Reach
 from underpass.drivers.errors import EngineCannot, EngineMissing, TargetUnproved
+from underpass.drivers.orphans import claim, sweep
 from underpass.drivers.plans import Site
 from underpass.drivers.registry import load
 from underpass.guard.secrets import private_directory
@@ -89,9 +90,11 @@ async def open_via(options: ViaOptions) -> OpenVia:
     if not isinstance(driver, MakesReach):
         raise EngineCannot(driver.name, "reach", "it does not make a far host's service local")
     private_directory(options.runtime_dir)
+    await asyncio.to_thread(sweep, options.runtime_dir)
     async with AsyncExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="reach-", dir=options.runtime_dir))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        claim(directory)
         site = Site(
             "reach", directory, options=dict(options.engine_options), environment=dict(os.environ)
         )

@@ -20,6 +20,7 @@ from underpass.drivers.base import LinkPhase, LinkView
 from underpass.drivers.circuit import Circuit
 from underpass.drivers.errors import EngineAway, EngineKeepsEnding, EngineRefused
 from underpass.drivers.observations import Carrying, Faltering, Observation, Refusal
+from underpass.drivers.orphans import forget_program, note_program
 from underpass.drivers.plans import Plan
 from underpass.drivers.process import Program
 from underpass.guard.redact import Redactor
@@ -145,6 +146,7 @@ class Keeper:
             on_line=self._read,
         )
         self.program = program
+        note_program(self._directory, program.pid)
         attendants = [asyncio.create_task(self._look_after(program), name="underpass: look after")]
         if self._watch is not None:
             watching = self._ask(self._watch)
@@ -156,6 +158,7 @@ class Keeper:
                 each.cancel()
             await asyncio.gather(*attendants, return_exceptions=True)
             await program.stop()
+            forget_program(self._directory)
             self.program = None
 
     async def _ask(self, watch: Callable[[Tell], Awaitable[None]]) -> None:

@@ -49,7 +49,9 @@ async def test_open_via_a_host_is_proved_visited_there_and_leaves_nothing(
         assert await stage.leftovers() == []
 
 
-async def test_open_that_dies_by_kill_leaves_no_ssh_behind(far: Any, stage: Stage) -> None:
+async def test_open_that_dies_by_kill_leaves_no_ssh_behind_and_its_files_go_later(
+    far: Any, stage: Stage
+) -> None:
     server = await far.server()
     async with HttpOrigin() as origin:
         tunnel = await stage.open(str(origin.port), *words(far))
@@ -59,6 +61,12 @@ async def test_open_that_dies_by_kill_leaves_no_ssh_behind(far: Any, stage: Stag
         async with asyncio.timeout(10.0):
             while server.sessions():  # noqa: ASYNC110  (nobody tells when processes end)
                 await asyncio.sleep(0.02)
+        # Its files go when the next of us begins.
+        former = [path.name for path in stage.runtime.glob("engine-*")]
+        assert len(former) == 1
+        second = await stage.open(str(origin.port), *words(far))
+        assert former[0] not in [path.name for path in stage.runtime.glob("engine-*")]
+        assert await second.stop() == 130
 
 
 async def test_reach_via_a_host_prints_where_and_ends_on_a_signal(far: Any, stage: Stage) -> None:
