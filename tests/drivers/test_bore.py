@@ -10,6 +10,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -36,6 +37,8 @@ from underpass.testing.driver_suite import (
 from underpass.testing.driver_visits import ask, read_head, wire
 from underpass.testing.origins.http import HttpOrigin
 
+pytestmark = pytest.mark.xdist_group("bore")  # one at a time at the fixed control port
+
 WRONG = "UNDERPASS_TEST_WRONG_SECRET"
 SERVER_PORTS = range(20_000, 30_000)
 
@@ -43,6 +46,7 @@ SERVER_PORTS = range(20_000, 30_000)
 class BoreBench(DriverBench):
     engine = "bore"
     program = "bore"
+    client = "program"
 
     async def start(self) -> None:
         need_bore()
@@ -58,7 +62,7 @@ class BoreBench(DriverBench):
         await self.server.start()
 
     def options(self) -> Options:
-        return {"via": self.server.host}
+        return {"via": self.server.host, "client": self.client}
 
     def wrong_credential(self) -> Options:
         return {**self.options(), "secret-env": WRONG}
@@ -74,7 +78,7 @@ class BoreBench(DriverBench):
                 return
 
     def hostile_options(self, text: str) -> list[Options]:
-        return [{**self.options(), key: text} for key in ("via", "port", "secret-env")]
+        return [{**self.options(), key: text} for key in ("via", "port", "secret-env", "client")]
 
 
 class TestBore(DriverSuite):
@@ -164,10 +168,13 @@ async def test_a_request_that_two_readers_could_read_differently_never_arrives(
 async def test_the_program_of_the_same_name_from_npm_is_told_apart(tmp_path: Path) -> None:
     write_stub(tmp_path / "bore", 'print("flag provided but not defined: -version")')
     site = Site("tools", tmp_path, environment={"PATH": str(tmp_path)})
-    found = await BoreDriver().detect(site)
+    found = await BoreDriver().detect(replace(site, options={"client": "program"}))
     assert not found.is_usable
     assert "another program" in found.why_not
     assert "cargo install bore-cli" in found.hint
+    found = await BoreDriver().detect(site)
+    assert found.is_usable
+    assert "another program" in found.limits[0]
 
 
 @pytest.mark.parametrize(

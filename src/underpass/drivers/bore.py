@@ -5,6 +5,7 @@
 | `via` | the bore server: a host name or an IP address; its control port is 7835 | needed |
 | `port` | public port there; 0: any free one | 0 |
 | `secret-env` | variable that holds the server's shared secret | `BORE_SECRET` |
+| `client` | `program`: bore itself; `native`: our own; `auto`: ours where bore is not | auto |
 
 bore carries bytes and nothing else: no TLS, no names, nobody who tells where visitors come from. So
 what comes through it is read as strictly as anything else, and judged by the same gates. Its
@@ -15,12 +16,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import psutil
 
+from underpass import __version__
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine
 from underpass.drivers.bore_reading import read_line
@@ -39,7 +42,9 @@ OLDEST: Final = (0, 5, 2)
 # NO_COLOR is understood since then.
 HALF_CLOSES: Final = (0, 6, 0)
 
-KNOWN: Final = ("via", "port", "secret-env")
+KNOWN: Final = ("via", "port", "secret-env", "client")
+CLIENTS: Final = ("auto", "program", "native")
+NATIVE: Final = "underpass.drivers.bore_native"
 HOW_TO_GET_IT: Final = "install it: cargo install bore-cli --version 0.6.0 --locked"
 
 _VERSION: Final = re.compile(r"bore-cli (\d{1,4})\.(\d{1,4})\.(\d{1,4})")
@@ -53,6 +58,7 @@ class BoreSettings:
     server: str
     port: int = 0
     secret_variable: str = "BORE_SECRET"
+    client: str = "auto"
 
     @classmethod
     def parse(cls, options: Mapping[str, str]) -> BoreSettings:
@@ -70,7 +76,10 @@ class BoreSettings:
         variable = options.get("secret-env", "BORE_SECRET")
         if not _VARIABLE.fullmatch(variable):
             raise _invalid("secret-env", "it is the name of a variable, not the secret itself")
-        return cls(server, int(port), variable)
+        client = options.get("client", "auto")
+        if client not in CLIENTS:
+            raise _invalid("client", "it is one of " + ", ".join(CLIENTS))
+        return cls(server, int(port), variable, client)
 
     def secret(self, site: Site) -> Secret | None:
         """The shared secret; None where none is set."""
@@ -93,6 +102,13 @@ class BoreDriver:
 
     async def detect(self, site: Site) -> Detection:
         """See ``Driver``; npm has another program of the same name, which is told apart."""
+        client = site.options.get("client", "auto")
+        if client == "native":
+            return _native(site)
+        found = await self._find(site)
+        return found if found.is_usable or client == "program" else _native(site, found.why_not)
+
+    async def _find(self, site: Site) -> Detection:
         program = shutil.which("bore", path=site.environment.get("PATH"))
         if program is None:
             return Detection(False, why_not="there is no program bore", hint=HOW_TO_GET_IT)
@@ -112,6 +128,7 @@ class BoreDriver:
         settings = BoreSettings.parse(site.options)
         refuse_unsupported(self.name, spec, Abilities(tcp=True))
         detection = site.detection
+        is_native = settings.client == "native" or (detection and detection.program == NATIVE)
         if detection is not None and not detection.is_usable:
             raise EngineMissing(self.name, detection.why_not, detection.hint)
         secret = settings.secret(site)
@@ -125,12 +142,7 @@ class BoreDriver:
         return Plan(
             self.name,
             f"a port of {settings.server}, without TLS",
-            argv=(
-                *(detection.program if detection and detection.program else "bore", "local"),
-                # Said out loud: "localhost" may be ::1, where the gatehouse does not listen.
-                *(str(site.door.port), "--local-host", "127.0.0.1"),
-                *("--to", settings.server, "--port", str(settings.port)),
-            ),
+            argv=_native_words(settings, site) if is_native else _words(settings, site),
             environment=environment,
             url=settings.url(spec.kind),
             secrets=() if secret is None else (secret,),
@@ -166,6 +178,26 @@ class BoreDriver:
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """The address stays when the port was chosen."""
         return BoreSettings.parse(site.options).port != 0
+
+
+def _words(settings: BoreSettings, site: Site) -> tuple[str, ...]:
+    program = site.detection.program if site.detection else ""
+    return (
+        *(program or "bore", "local"),
+        # Said out loud: "localhost" may be ::1, where the gatehouse does not listen.
+        *(str(site.door.port), "--local-host", "127.0.0.1"),
+        *("--to", settings.server, "--port", str(settings.port)),
+    )
+
+
+def _native_words(settings: BoreSettings, site: Site) -> tuple[str, ...]:
+    words = (str(site.door.port), settings.server, str(settings.port))
+    return (sys.executable, "-I", "-m", NATIVE, *words)
+
+
+def _native(site: Site, why: str = "") -> Detection:
+    limits = (f"our own client carries it: {why}",) if why else ()
+    return Detection(True, NATIVE, __version__, _has_secret(site), limits)
 
 
 def judge_version(program: str, lines: list[str], *, signed_in: bool | None) -> Detection:

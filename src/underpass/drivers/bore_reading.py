@@ -87,8 +87,15 @@ _REFUSALS: Final[tuple[tuple[str, str, str, str, bool], ...]] = (
     (
         "unexpected EOF",
         "far-end-closed",
-        "the bore server closed the connection at once",
+        "the bore server closed the connection",
         "check that a bore server answers at its port 7835",
+        False,
+    ),
+    (
+        "timed out waiting for heartbeat",
+        "far-end-silent",
+        "the bore server does not answer any more",
+        "check that it runs, and the network between",
         False,
     ),
     (
