@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -44,8 +45,8 @@ class Far:
 @pytest.fixture
 async def far(tmp_path: Path) -> AsyncIterator[Far]:
     """Servers for as long as the test runs."""
-    if (why := missing_for_sshd()) is not None:
-        pytest.skip(why)
+    if (why := missing_for_sshd()) is not None and not os.environ.get("CI"):
+        pytest.skip(why)  # in CI nothing may be missing: there the test fails instead
     it = Far(tmp_path)
     async with AsyncExitStack() as stack:
         yield it

@@ -328,7 +328,9 @@ async def test_forwards_of_others_are_found_and_our_own_are_not(
         await theirs.wait()
 
 
-@pytest.mark.skipif(shutil.which("autossh") is None, reason="no autossh")
+@pytest.mark.skipif(
+    shutil.which("autossh") is None and not os.environ.get("CI"), reason="no autossh"
+)
 async def test_autossh_is_driven_where_somebody_insists(far: Any, opened: Open) -> None:
     await far.server()
     async with HttpOrigin() as origin:
