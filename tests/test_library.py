@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,12 @@ from underpass.testing.origins import HttpOrigin
 
 
 @pytest.fixture(autouse=True)
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("UNDERPASS_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("UNDERPASS_RUNTIME_DIR", str(tmp_path / "run"))
-    return tmp_path
+def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    # not tmp_path: the paths of sockets are limited
+    with tempfile.TemporaryDirectory(prefix="up-") as directory:
+        monkeypatch.setenv("UNDERPASS_STATE_DIR", f"{directory}/state")
+        monkeypatch.setenv("UNDERPASS_RUNTIME_DIR", f"{directory}/run")
+        yield Path(directory)
 
 
 async def test_async_block_opens_and_closes_a_tunnel(places: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,10 @@ METRICS = "the metrics listener"
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "underpass"
+def directory() -> Iterator[Path]:
+    # not tmp_path: the paths of sockets are limited
+    with tempfile.TemporaryDirectory(prefix="up-") as parent:
+        yield Path(parent, "underpass")
 
 
 @pytest.fixture

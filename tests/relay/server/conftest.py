@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -78,6 +79,10 @@ class Rig:
     fronts: frozenset[bytes] = frozenset()
     certificate: bytes = b""
     doors: Any = field(default_factory=NoDoors)
+    transports: WeakSet[asyncio.BaseTransport] = field(default_factory=WeakSet)
+    """Of the relay's side of every link; weakly, since tests count what is left behind."""
+    links: WeakSet[Link] = field(default_factory=WeakSet)
+    """Of the connectors' side."""
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,6 +139,18 @@ class Rig:
         self.tunnels.close()
         await self.keeper.close()
         await self.registry.close()
+        for transport in list(self.transports):
+            transport.abort()
+
+    async def end(self) -> None:
+        """Stop, and leave no transport of either side for the loop to find."""
+        await self.stop()
+        links = list(self.links)
+        for link in links:
+            link.abort("the test is over")
+        await until(lambda: all(link.transport is None for link in links))
+        for _ in range(3):  # a transport that was aborted is gone a turn later
+            await asyncio.sleep(0)
 
     async def restart(self) -> None:
         await self.stop()
@@ -161,6 +178,7 @@ class Front(asyncio.Protocol):
         self.rig = rig
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.rig.transports.add(transport)
         asyncio.get_running_loop().call_soon(
             self.rig.acceptor.accept_link, transport, b"", self.rig.certificate
         )
@@ -248,6 +266,7 @@ class Process:
         loop = asyncio.get_running_loop()
         _, link = await loop.create_connection(lambda: Link(peer, loop), "127.0.0.1", self.rig.port)
         peer.link = link
+        self.rig.links.add(link)
         challenge, raw = await within(peer.heard.get())
         if isinstance(challenge, Refuse):
             return challenge
@@ -365,7 +384,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     rig = Rig(tmp_path)
     await rig.start()
     yield rig
-    await rig.stop()
+    await rig.end()
 
 
 @pytest.fixture
