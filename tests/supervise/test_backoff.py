@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from underpass.supervise.backoff import EARLY, EARLY_CAP, FIRST_BOUND, LATE_CAP, Backoff
+from underpass.relay.protocol.backoff import EARLY, EARLY_CAP, FIRST_BOUND, LATE_CAP, Backoff
 
 pytestmark = pytest.mark.pure
 

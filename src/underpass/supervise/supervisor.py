@@ -29,7 +29,7 @@ from underpass.prove.clock import Clock, SystemClock, Timer
 from underpass.prove.prover import Prover
 from underpass.prove.schedule import Schedule
 from underpass.prove.verdicts import Evidence
-from underpass.supervise.backoff import Backoff
+from underpass.relay.protocol.backoff import Backoff
 from underpass.supervise.changes import Broadcast, Subscription
 from underpass.supervise.child import Child
 from underpass.supervise.lease import LeaseClock
