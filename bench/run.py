@@ -100,11 +100,11 @@ class Run:
                         figures.add(up.peer.name, value)
                         say(f"  {workload.name}: {up.peer.name}: {value:.4g} {workload.unit}")
 
-    def solo(self, peers: list[type[Peer]], only: str) -> None:
+    def solo(self, peers: list[type[Peer]], only: str, rounds: int) -> None:
         """One peer after the other in each round."""
         groups = [group for group in GROUPS if any(only in name for name in group.names)]
-        for turn in range(self.rounds if groups else 0):
-            say(f"solo round {turn + 1} of {self.rounds}")
+        for turn in range(rounds if groups else 0):
+            say(f"solo round {turn + 1} of {rounds}")
             for group, kind in itertools.product(groups, peers):
                 for name, value, why in measure(kind, group, self.workplace, self.scale):
                     figures = self.of(name, group.unit, "less")
@@ -187,6 +187,9 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="at least 5 for a median")
+    parser.add_argument(
+        "--solo-rounds", type=int, help="of recovery and memory, if fewer than --rounds"
+    )
     parser.add_argument("--quick", action="store_true", help="a sanity test: numbers mean nothing")
     parser.add_argument("--peers", default="", help="only these, separated by commas")
     parser.add_argument("--only", default="", metavar="TEXT", help="workloads with TEXT in them")
@@ -210,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
         run = Run(scale, 1 if chosen.quick else chosen.rounds, make_workplace(folder, running))
         peers = run.choose([peer for peer in ALL if not wanted or peer.name in wanted])
         run.steady(peers, chosen.only)
-        run.solo(peers, chosen.only)
+        run.solo(peers, chosen.only, min(run.rounds, chosen.solo_rounds or run.rounds))
         if not wanted or any(name.startswith("underpass") for name in wanted):
             run.commands(chosen.only)
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
