@@ -146,6 +146,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
     private_directory(options.runtime_dir)
     await asyncio.to_thread(sweep, options.runtime_dir)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(_let_transports_end)
         # Ended last: who asked for the closing over it hears when nothing else is left.
         api = await stack.enter_async_context(AsyncExitStack())
         doors = stack.enter_context(ControlPorts(options.runtime_dir))
@@ -327,3 +328,10 @@ async def _serve_api(stack: AsyncExitStack, supervisor: Supervisor, directory: P
     server = ApiServer(path, {supervisor.name: supervisor})
     await server.start()
     stack.push_async_callback(server.stop)
+
+
+async def _let_transports_end() -> None:
+    """A transport that was closed or aborted is gone a turn of the loop or two later; whoever has
+    closed a tunnel may end the loop at once."""
+    for _ in range(3):
+        await asyncio.sleep(0)

@@ -96,7 +96,13 @@ class Origin:
             self._serve_and_close(reader, writer), name=f"{type(self).__name__}: connection"
         )
         self._open.add(task)
-        task.add_done_callback(self._open.discard)
+
+        def ended(done: asyncio.Task[None]) -> None:
+            self._open.discard(done)
+            # A task that is cancelled before its first step has not closed anything itself.
+            writer.transport.abort()
+
+        task.add_done_callback(ended)
 
     async def _serve_and_close(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
