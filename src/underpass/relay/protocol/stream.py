@@ -358,10 +358,6 @@ class Stream:
             self.send_done = True
         return out
 
-    def credit_received(self, amount: int) -> None:
-        """The peer takes ``amount`` bytes more."""
-        self.credit += amount
-
     # -- receiving, for the lane --------------------------------------------------------------
 
     def accept(self, size: int, *, body: bool) -> bool:
