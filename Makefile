@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup packages demo test check lint types floors docs docs-check fix bench engines clean
+.PHONY: help setup packages demo test test-engines check lint types floors docs docs-check fix bench engines clean
 
 help: ## name the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,7 +33,10 @@ demo: setup ## open a demo MCP server through the built-in relay; ONCE=1 stops a
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
 test: setup packages ## run every test this machine can run, and name what it skips
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --ignore=tests/engines
+
+test-engines: setup packages engines ## run the drivers' suites over the real engines
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines
 
 check: lint types floors docs-check ## judge, and change nothing
 
@@ -59,7 +62,7 @@ fix: setup ## format, and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-engines: setup ## build the programs that benchmarks compare with, into a cache outside the clone
+engines: setup ## build the real engines and the peers of benchmarks, into a cache outside the clone
 	$(BIN)/python tools/engines/build.py
 
 bench: setup packages engines ## measure against peers in one run; writes build/bench.json

@@ -1,5 +1,5 @@
 # ruff: noqa: T201  a command: what it prints is its result
-"""Builds the programs that benchmarks compare with, from their registries, into a cache.
+"""Builds the real engines, and the peers of benchmarks, from their registries, into a cache.
 
     python tools/engines/build.py                # build what is missing, print what there is
     python tools/engines/build.py bore chisel    # only these
@@ -66,6 +66,31 @@ ENGINES = (
         "github.com/jpillora/chisel",
         ("github.com/jpillora/chisel",),
         "-s -X github.com/jpillora/chisel/share.BuildVersion=1.10.1",
+    ),
+    Engine(
+        "cloudflared",
+        "2026.7.2",
+        ("cloudflared",),
+        "go",
+        "github.com/cloudflare/cloudflared",
+        ("github.com/cloudflare/cloudflared/cmd/cloudflared",),
+        "-s -X main.Version=2026.7.2",
+    ),
+    Engine(
+        "tailscale",
+        "1.102.3",
+        ("tailscaled", "tailscale"),
+        "go",
+        "tailscale.com",
+        ("tailscale.com/cmd/tailscaled", "tailscale.com/cmd/tailscale"),
+    ),
+    Engine(
+        "headscale",
+        "0.29.2",
+        ("headscale",),
+        "go",
+        "github.com/juanfont/headscale",
+        ("github.com/juanfont/headscale/cmd/headscale",),
     ),
 )
 
