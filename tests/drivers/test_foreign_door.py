@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
+import socket
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from underpass.drivers.byte_door import ByteDoor
 from underpass.drivers.errors import DoorUnopened
 from underpass.drivers.foreign_door import ForeignDoor
 from underpass.drivers.plans import DoorKind, Plan
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
+from underpass.gatehouse.ports import Peer
+from underpass.gatehouse.reader import DoorSettings
+from underpass.gatehouse.reader_socket import SocketDoor
 from underpass.guard.gates import forge
 from underpass.model.origin import Kind
 from underpass.model.spec import parse_spec
+from underpass.testing.origins.http import HttpOrigin
 from underpass.testing.origins.tcp import HalfCloseRecorder, Refuser, TcpEcho
 
 SOCKET = Plan("any", "nobody", door=DoorKind.UNIX)
@@ -72,6 +80,44 @@ async def test_bytes_wait_for_an_origin_that_reads_slowly(runtime: Path, plan: P
         writer.close()
         await door.close()
         house.close()
+
+
+async def test_two_reads_of_one_turn_wait_for_the_dial() -> None:
+    """libuv reads again and again while there is something, uvloop 256,000 bytes a time."""
+    data = os.urandom(256_000)
+    async with HalfCloseRecorder() as origin:
+        door = ByteDoor(house_for(f"tcp://127.0.0.1:{origin.port} --public --for 30m"), Peer(""))
+        near, far = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        _, visitor = await loop.create_connection(door, sock=near)
+        visitor.data_received(data)
+        visitor.data_received(data)
+        far.shutdown(socket.SHUT_WR)
+        far.setblocking(False)
+        async with asyncio.timeout(20.0):
+            answer = await loop.sock_recv(far, 100)
+        assert answer.decode() == hashlib.sha256(data + data).hexdigest()
+        far.close()
+        door.close()
+
+
+async def test_two_reads_of_a_body_wait_for_the_dial() -> None:
+    size = 316_000
+    head = f"POST /digest HTTP/1.1\r\nHost: tools\r\nContent-Length: {size}\r\n\r\n".encode()
+    async with HttpOrigin() as origin:
+        loop = asyncio.get_running_loop()
+        carrier = house_for(f"{origin.port} --public --for 30m")
+        door = SocketDoor(carrier, DoorSettings(heartbeats=False, fin_departs=False))
+        near, far = socket.socketpair()
+        _, visitor = await loop.create_connection(door, sock=near)
+        visitor.data_received(head + bytes(60_000))
+        visitor.data_received(bytes(256_000))
+        far.setblocking(False)
+        async with asyncio.timeout(20.0):
+            assert (await loop.sock_recv(far, 1000)).startswith(b"HTTP/1.1 200")
+        far.close()
+        door.close()
+        carrier.close()
 
 
 async def test_an_origin_that_refuses_ends_the_visitor_by_a_reset(runtime: Path) -> None:

@@ -245,7 +245,7 @@ async def test_early_flood_is_refused(make_gatehouse: Make):
     async with raw_origin(echo) as origin:
         visitor = RecordingVisitor()
         exchange = make_gatehouse(f"tcp://{origin.text}").open_bytes(visitor, PEER)
-        for _ in range(5):
+        for _ in range(11):
             exchange.data_received(bytes(100_000))
         assert visitor.aborted == "over-limit"
 

@@ -18,8 +18,9 @@ from underpass.gatehouse.ports import Peer, Visitor
 from underpass.guard.gates import Deny
 from underpass.http.messages import Headers
 
-MAX_EARLY_BYTES = 256 * 1024
-# What may come before the origin answers the dial. A lane's credit is smaller.
+MAX_EARLY_BYTES = 1024 * 1024
+# What may come before the origin answers the dial. A lane's credit is smaller; a local door's
+# window (256 KiB) may be passed by a read or two of uvloop's (256,000 bytes each).
 
 WORTH_KEEPING = 32 * 1024
 # A view of so many bytes is written as it is: at most eight times as much (a read) is held.

@@ -32,8 +32,9 @@ from underpass.http.messages import (
 from underpass.http.reader import ResponseReader
 from underpass.http.writer import request_framing
 
-MAX_EARLY_BYTES: Final = 256 * 1024
-# What may come before the origin answers the dial. A lane's credit is smaller.
+MAX_EARLY_BYTES: Final = 1024 * 1024
+# What may come before the origin answers the dial. A lane's credit is smaller; a local door's
+# window may be passed by a read or two of uvloop's (256,000 bytes each).
 
 JSONRPC_BYTES: Final = 64 * 1024
 # How much of a JSON-RPC body is looked at for its id (DESIGN.md, Answers).
