@@ -83,7 +83,10 @@ ENGINES = (
         "go",
         "tailscale.com",
         ("tailscale.com/cmd/tailscaled", "tailscale.com/cmd/tailscale"),
+        "-s -X tailscale.com/version.shortStamp=1.102.3 -X tailscale.com/version.longStamp=1.102.3",
     ),
+    # A program of ours around Tailscale's own control server for tests.
+    Engine("testcontrol", "1.102.3", ("testcontrol",), "go", "tailscale.com", (".",)),
     Engine(
         "headscale",
         "0.29.2",
@@ -118,6 +121,8 @@ def is_built(engine: Engine, entry: dict[str, object] | None, cache: Path) -> bo
     """Whether the cache has this version, unharmed."""
     if entry is None or entry.get("version") != engine.version:
         return False
+    if entry.get("own", "") != _own_source(engine):
+        return False
     hashes = entry.get("programs")
     return isinstance(hashes, dict) and all(
         (cache / "bin" / program).is_file()
@@ -150,6 +155,7 @@ def build(engine: Engine, cache: Path) -> dict[str, object]:
     return {
         "version": engine.version,
         "source": engine.source,
+        "own": _own_source(engine),
         "programs": {program: _hash(cache / "bin" / program) for program in engine.programs},
     }
 
@@ -198,6 +204,12 @@ def _run(*command: str, folder: Path | None = None) -> None:
     if done.returncode != 0:
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         raise Unavailable(f"{command[0]} said: {lines[-1] if lines else 'nothing'}")
+
+
+def _own_source(engine: Engine) -> str:
+    """Hash of the Go files of ours that an engine is built from; "" for one that has none."""
+    files = sorted((HERE / engine.name).glob("*.go"))
+    return hashlib.sha256(b"".join(map(Path.read_bytes, files))).hexdigest() if files else ""
 
 
 def _hash(path: Path) -> str:
