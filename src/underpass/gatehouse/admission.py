@@ -30,6 +30,8 @@ class Admitted:
     """The head as the origin shall see it."""
     is_jsonrpc: bool
     """An answer of ours must name the id that stands in its body."""
+    target: bytes = b""
+    """The target as the origin shall see it."""
 
 
 def admit(house: House, head: RequestHead, peer: Peer) -> Admitted | OwnAnswer | ProofRequest:
@@ -65,7 +67,7 @@ def admit(house: House, head: RequestHead, peer: Peer) -> Admitted | OwnAnswer |
         target = base + target
     try:
         request = rewrite(
-            head,
+            head if house.mcp is None else house.mcp.ask(head, target),
             host=host,
             target=target,
             strip=judged.strip,
@@ -75,7 +77,7 @@ def admit(house: House, head: RequestHead, peer: Peer) -> Admitted | OwnAnswer |
         )
     except HeadInvalid as error:
         return own_answer(error.code)
-    return Admitted(request, settings.kind is Kind.MCP and carries_jsonrpc(head))
+    return Admitted(request, settings.kind is Kind.MCP and carries_jsonrpc(head), target)
 
 
 def _proof(house: House, head: RequestHead) -> ProofRequest | None:

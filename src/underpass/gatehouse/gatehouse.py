@@ -21,6 +21,7 @@ from underpass.gatehouse.exchange_http import HttpExchange
 from underpass.gatehouse.exchange_proof import ProofExchange
 from underpass.gatehouse.hangup import HangupWatch
 from underpass.gatehouse.house import GatehouseSettings, House
+from underpass.gatehouse.mcp_care import McpCare
 from underpass.gatehouse.origin_dialler import OriginDialler
 from underpass.gatehouse.origin_pool import OriginPool
 from underpass.gatehouse.origin_probe import OriginProbe
@@ -33,6 +34,7 @@ from underpass.gatehouse.refused import Refused
 from underpass.guard.gates import Guard
 from underpass.http.cors import Cors
 from underpass.http.messages import RequestHead
+from underpass.model.origin import Kind
 
 
 class Gatehouse:
@@ -75,15 +77,20 @@ class Gatehouse:
             public_origins=frozenset(origin.lower().encode() for origin in settings.cors),
             ends_tls=tls is not None,
         )
+        if settings.kind is Kind.MCP:
+            self._house.mcp = McpCare(settings.origin, settings.name)
 
     def set_public_urls(self, urls: Iterable[str]) -> None:
         """Say under which URLs the tunnel is public: what an mcp tunnel's visitors may name in
         Host and Origin, and those of passed-through TLS in Host. Until then an mcp tunnel with
         ``host_header`` ``origin``, and one with ``tls``, admits none."""
+        urls = tuple(urls)
         hosts, origins = public_names(urls, self._house.settings.name)
         self._house.public_hosts = hosts
         cors = {origin.lower().encode() for origin in self._house.settings.cors}
         self._house.public_origins = origins | cors
+        if self._house.mcp is not None:
+            self._house.mcp.set_public_urls(urls)
 
     def set_tls(self, tls: ssl.SSLContext) -> None:
         """End passthrough visitors' TLS with ``tls`` from now on (a renewed certificate)."""
@@ -100,6 +107,8 @@ class Gatehouse:
             proof.begin()
             return proof
         house.books.http_exchanges += 1
+        if house.mcp is not None and type(admitted) is Admitted:
+            visitor = house.mcp.attend(visitor, head, admitted.target)
         exchange = HttpExchange(house, visitor, head)
         if type(admitted) is Admitted:
             exchange.begin(admitted.request, is_jsonrpc=admitted.is_jsonrpc)

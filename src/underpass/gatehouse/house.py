@@ -9,6 +9,7 @@ from typing import Protocol
 
 from underpass.gatehouse.arm import ProbeArm
 from underpass.gatehouse.books import Books, ExchangeRecord
+from underpass.gatehouse.mcp_care import McpCare
 from underpass.gatehouse.origin_pool import OriginPool
 from underpass.gatehouse.proof import ProofChecker
 from underpass.guard.gates import Guard
@@ -65,5 +66,7 @@ class House:
     """Origin values (lower case) that its own pages and ``cors`` have."""
     ends_tls: bool = False
     """Visitors' TLS ends here (``--tls passthrough``), so Host is judged here, too."""
+    mcp: McpCare | None = None
+    """For mcp tunnels: what sets their answers right."""
     origin_is_plain: bool = False
     """The origin has spoken HTTP (or at least no TLS) since it was last found away."""

@@ -25,7 +25,9 @@ has_dot_segment = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:[/?;\\]|%2[fF]|%5[cC]|$)")
 def origin_host(origin: Origin) -> bytes:
     """The Host value that names the origin itself. The port is always said: the guard of MCP's
     Python SDK admits ``127.0.0.1:*`` and not ``127.0.0.1``."""
-    return b"localhost" if origin.is_unix else origin.address.encode("ascii")
+    if origin.is_unix:
+        return b"localhost:80" if origin.kind is Kind.MCP else b"localhost"
+    return origin.address.encode("ascii")
 
 
 @lru_cache(maxsize=64)
