@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
-.PHONY: help setup packages demo test test-engines check lint types floors docs docs-check fix bench engines clean
+.PHONY: help setup packages demo test test-engines conformance check lint types floors docs docs-check fix bench engines clean
 
 help: ## name the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,11 @@ test: setup packages ## run every test this machine can run, and name what it sk
 
 test-engines: setup packages engines ## run the drivers' suites over the real engines
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines
+
+conformance: setup packages engines ## the same, and write what each engine could do into docs/
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines \
+	  --conformance docs/conformance.json
+	$(BIN)/python tools/docs.py write
 
 check: lint types floors docs-check ## judge, and change nothing
 

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ("tests.canary",)
+pytest_plugins = ("tests.canary", "underpass.testing.driver_record")
 
 settings.register_profile(
     "usual", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]

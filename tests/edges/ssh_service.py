@@ -40,6 +40,9 @@ class SshService:
         self.accepted = {asyncssh.import_public_key(each) for each in accepted_keys}
         self.names: dict[str, Visitable] = {}
         self.as_json = False
+        self.is_full = False
+        """Whoever comes is told that there are too many tunnels, and sent away."""
+        self.port = self.http_port = 0
         self._key = asyncssh.generate_private_key("ssh-ed25519")
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._ssh: asyncssh.SSHAcceptor | None = None
@@ -47,17 +50,17 @@ class SshService:
         self._visits: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Take connections and visitors."""
+        """Take connections and visitors; again on the same ports after ``stop``."""
         self._ssh = await asyncssh.create_server(
             lambda: Customer(self),
             "127.0.0.1",
-            0,
+            self.port,
             server_host_keys=[self._key],
             process_factory=self._session,
         )
-        self._http = await asyncio.start_server(self._visit, "127.0.0.1", 0)
-        self.http_port: int = self._http.sockets[0].getsockname()[1]
-        self.port: int = self._ssh.get_port()
+        self._http = await asyncio.start_server(self._visit, "127.0.0.1", self.http_port)
+        self.http_port = self._http.sockets[0].getsockname()[1]
+        self.port = self._ssh.get_port()
 
     @property
     def known_hosts_line(self) -> str:
@@ -111,6 +114,10 @@ class SshService:
         connection = process.channel.get_connection()
         customer = cast(Customer, connection.get_owner())
         process.stdout.write(BANNER.replace("\n", "\r\n"))
+        if self.is_full:
+            process.stdout.write("Error: too many tunnels for an account without a plan\r\n")
+            process.exit(1)
+            return
         self.as_json = self.as_json or "json" in (process.command or "")
         async with asyncio.timeout(10):
             tunnel = await customer.tunnel

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import unittest
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -38,8 +39,12 @@ class DriverBench:
     """The engine's word."""
     program: ClassVar[str] = ""
     """Name of the program it runs, as found on PATH; "" for none."""
+    variant: ClassVar[str] = ""
+    """Which of several ways to carry it, where there are several: ``SDK``, ``native``, …"""
     cannot: ClassVar[Mapping[str, str]] = {}
     """Tests that make no sense for this engine, by name, each with the reason."""
+    quota_words: ClassVar[frozenset[str]] = frozenset({"quota-hit"})
+    """Codes, or reasons of refusals, by which a quota that is used up may be told."""
     tcp_words: ClassVar[str] = "--public --for 30m"
     """Words of a spec with which it takes a tcp origin; "" when it takes none."""
 
@@ -50,6 +55,10 @@ class DriverBench:
         runtime.chmod(0o700)
         self.stack = AsyncExitStack()
         self.tunnels: list[OpenTunnel] = []
+        self.version = ""
+        """Of the engine, as its driver found it."""
+        self.measured: dict[str, float | None] = {}
+        """Seconds that things took; None for what did not come (``driver_record``)."""
 
     # What a subclass says
 
@@ -73,6 +82,36 @@ class DriverBench:
         """Options that ask for a public port which somebody else holds meanwhile."""
         raise unittest.SkipTest("nobody chooses its public port")
         yield {}
+
+    @asynccontextmanager
+    async def used_up(self) -> AsyncIterator[Options]:
+        """Options of a tunnel for which the far end says meanwhile that a quota is used up."""
+        raise unittest.SkipTest("nobody counts what it carries")
+        yield {}
+
+    def far_end(self) -> list[int]:
+        """Process ids of the far end, where it has processes of its own."""
+        return []
+
+    async def cut(self) -> None:
+        """End the far end at once, as a host that loses power."""
+        raise unittest.SkipTest("its far end cannot be ended apart from it")
+
+    async def mend(self) -> None:
+        """Start the far end again, where it was."""
+
+    async def freeze(self) -> None:
+        """Make the far end silent without ending a connection."""
+        pids = self.far_end()
+        if not pids:
+            raise unittest.SkipTest("its far end cannot be frozen apart from it")
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    async def thaw(self) -> None:
+        """Let it go on."""
+        for pid in self.far_end():
+            os.kill(pid, signal.SIGCONT)
 
     def hostile_options(self, text: str) -> list[Options]:
         """For each option that reaches the program's words or files: a set with ``text`` in it."""

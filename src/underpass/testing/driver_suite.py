@@ -35,7 +35,9 @@ from typing import Any
 from unittest import SkipTest, mock
 
 from underpass.assembly import OpenTunnel
-from underpass.model.errors import Misuse, UnderpassError
+from underpass.drivers.base import Engine, LinkPhase, LinkView
+from underpass.drivers.errors import ENGINE_EXIT_CODE
+from underpass.model.errors import Misuse, Refused, UnderpassError
 from underpass.model.spec import parse_spec
 from underpass.testing.canary import Canary
 from underpass.testing.driver_bench import PATIENCE, DriverBench, children, listening
@@ -58,6 +60,12 @@ BIG = 320
 NOTICED_SECONDS = 15.0
 """Link loss shows within 10 s (DESIGN.md); the rest is for a crowded machine."""
 
+TWO_INTERVALS = 35.0
+"""Layers beyond the link show within two intervals of 15 s (DESIGN.md); the rest as above."""
+
+SLOW = 75.0
+# For a program that waits longer and longer before it dials again.
+
 
 class DriverSuite:
     """Subclass it, and give it a fixture ``bench``."""
@@ -68,6 +76,7 @@ class DriverSuite:
         driver = bench.driver()
         detection = await driver.detect(bench.site(bench.options()))
         assert detection.is_usable, detection.why_not
+        bench.version = detection.version
         assert driver.name == bench.engine
         assert isinstance(await driver.foreign(bench.site(bench.options())), tuple)
 
@@ -229,6 +238,55 @@ class DriverSuite:
         assert "port" in error.message, error
         assert await gone(lambda: bench.leftovers(before)) == []
 
+    async def test_a_quota_that_is_used_up_is_told_as_such(self, bench: DriverBench) -> None:
+        before = set(children())
+        async with bench.used_up() as options:
+            error = await refusal(bench, options, timeout=8.0)
+        assert error.exit_code in {ENGINE_EXIT_CODE, Refused.exit_code}, error
+        assert {error.code, getattr(error, "reason", "")} & bench.quota_words, error
+        assert error.hint, error
+        assert await gone(lambda: bench.leftovers(before)) == []
+
+    async def test_times_of_a_far_end_that_ends_and_comes_back(self, bench: DriverBench) -> None:
+        loop = asyncio.get_running_loop()
+        async with HttpOrigin() as origin:
+            began = loop.time()
+            tunnel = await bench.open(f"{origin.port}")
+            bench.measured["live"] = loop.time() - began
+            changes, word = tunnel.events(), Word(tunnel.engine)
+            began = loop.time()
+            await bench.cut()
+            try:
+                await change(changes, lambda it: it["tunnel"]["state"] == "failing", SLOW)
+                bench.measured["dead path"] = noticed = loop.time() - began
+                bench.measured["dead path, by its own word"] = word.since(began)
+            finally:
+                began = loop.time()
+                await bench.mend()
+            await change(changes, lambda it: it["event"] == "live", SLOW)
+            bench.measured["recovered"] = loop.time() - began
+            assert noticed < TWO_INTERVALS
+            assert (await ask(bench, url_of(tunnel), "/", bearer(tunnel))).status == 200
+
+    async def test_times_of_a_far_end_that_freezes_and_thaws(self, bench: DriverBench) -> None:
+        loop = asyncio.get_running_loop()
+        async with HttpOrigin() as origin:
+            tunnel = await bench.open(f"{origin.port}")
+            changes, word = tunnel.events(), Word(tunnel.engine)
+            began = loop.time()
+            await bench.freeze()
+            try:
+                await change(changes, lambda it: it["tunnel"]["state"] == "failing", SLOW)
+                bench.measured["frozen far end"] = noticed = loop.time() - began
+                bench.measured["frozen far end, by its own word"] = word.since(began)
+            finally:
+                began = loop.time()
+                await bench.thaw()
+            await change(changes, lambda it: it["event"] == "live", SLOW)
+            bench.measured["thawed"] = loop.time() - began
+            assert noticed < TWO_INTERVALS
+            assert (await ask(bench, url_of(tunnel), "/", bearer(tunnel))).status == 200
+
     async def test_a_program_that_prints_garbage_is_refused_in_time(
         self, bench: DriverBench
     ) -> None:
@@ -365,9 +423,26 @@ async def refusal(
     raise AssertionError("it was opened")
 
 
-async def change(changes: Any, wanted: Callable[[Any], bool]) -> Any:
+class Word:
+    """When an engine itself first said that its link was not well."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._at: float | None = None
+        self._loop = asyncio.get_running_loop()
+        engine.observe(self._hear)
+
+    def since(self, began: float) -> float | None:
+        """Seconds from ``began``; None: it has said nothing so far."""
+        return None if self._at is None else self._at - began
+
+    def _hear(self, view: LinkView) -> None:
+        if self._at is None and view.phase is not LinkPhase.ATTACHED:
+            self._at = self._loop.time()
+
+
+async def change(changes: Any, wanted: Callable[[Any], bool], patience: float = PATIENCE) -> Any:
     """The next change that is ``wanted``."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(patience):
         async for each in changes:
             if wanted(each):
                 return each

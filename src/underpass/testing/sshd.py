@@ -136,6 +136,12 @@ class SshServer:
 
     _read = 0
 
+    @property
+    def pid(self) -> int:
+        """Of the process that listens."""
+        assert self._process is not None
+        return self._process.pid
+
     def sessions(self) -> list[psutil.Process]:
         """The processes that serve connections, children of children included."""
         if self._process is None:

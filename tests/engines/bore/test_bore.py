@@ -61,6 +61,15 @@ class BoreBench(DriverBench):
         self.stack.push_async_callback(self.server.stop)
         await self.server.start()
 
+    async def cut(self) -> None:
+        await self.server.stop()
+
+    async def mend(self) -> None:
+        await self.server.start()
+
+    def far_end(self) -> list[int]:
+        return [self.server.pid]
+
     def options(self) -> Options:
         return {"via": self.server.host, "client": self.client}
 

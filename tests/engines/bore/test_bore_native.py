@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.drivers.test_bore import BoreBench
 from tests.edges.bore import BoreServer, need_bore
+from tests.engines.bore.test_bore import BoreBench
 
 from underpass.drivers.bore import NATIVE, BoreDriver
 from underpass.drivers.bore_native import BoreClient
@@ -35,6 +35,7 @@ CHALLENGE = "2f1c0f6e-8a0b-4b0e-9d5e-7c1f3a2b4c5d"
 
 
 class NativeBench(BoreBench):
+    variant = "our own client"
     program = ""
     client = "native"
 

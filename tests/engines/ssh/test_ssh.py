@@ -32,6 +32,15 @@ class SshBench(DriverBench):
         self.stack.push_async_callback(self.server.stop)
         write_known_hosts(self.home / "known_hosts", self.server)
 
+    async def cut(self) -> None:
+        await self.server.stop()
+
+    async def mend(self) -> None:
+        await self.server.start()
+
+    def far_end(self) -> list[int]:
+        return [self.server.pid, *(each.pid for each in self.server.sessions())]
+
     def options(self) -> Options:
         return {
             "via": self.server.where,

@@ -20,6 +20,7 @@ from underpass.model.spec import parse_spec
 from underpass.testing.driver_bench import DriverBench, Options
 from underpass.testing.driver_suite import DriverSuite, bearer, change, url_of
 from underpass.testing.driver_visits import ask
+from underpass.testing.fault_proxy import FaultProxy
 from underpass.testing.origins.http import HttpOrigin
 from underpass.testing.sshd import SshKeys
 
@@ -37,11 +38,34 @@ class ServiceBench(DriverBench):
         self.service = SshService([self.keys.public.read_text()])
         self.stack.push_async_callback(self.service.stop)
         await self.service.start()
-        (self.home / "known_hosts").write_text(self.service.known_hosts_line)
+        self.proxy = FaultProxy("127.0.0.1", self.service.port)
+        await self.stack.enter_async_context(self.proxy)
+        key = self.service.known_hosts_line.partition(" ")[2]
+        lines = [f"[127.0.0.1]:{port} {key}" for port in (self.service.port, self.proxy.port)]
+        (self.home / "known_hosts").write_text("".join(lines))
+
+    async def cut(self) -> None:
+        await self.service.stop()
+
+    async def mend(self) -> None:
+        await self.service.start()
+
+    async def freeze(self) -> None:
+        """The service is in this process: what it and ssh say to each other is withheld."""
+        self.proxy.freeze()
+
+    async def thaw(self) -> None:
+        self.proxy.thaw()
+
+    @asynccontextmanager
+    async def used_up(self) -> AsyncIterator[Options]:
+        self.service.is_full = True
+        yield self.options()
+        self.service.is_full = False
 
     def options(self) -> Options:
         return {
-            "via": f"{ANONYMOUS}@127.0.0.1:{self.service.port}",
+            "via": f"{ANONYMOUS}@127.0.0.1:{self.proxy.port}",
             "domain": DOMAIN,
             "scheme": "http",
             "known-hosts": str(self.home / "known_hosts"),
