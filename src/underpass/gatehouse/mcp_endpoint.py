@@ -33,7 +33,7 @@ class EndpointEvent:
 
     def receive_data(self, data: bytes) -> bytes:
         """What may be passed on now."""
-        held = self._held + data
+        held, self._held = self._held + data, b""
         match = _EVENT.fullmatch(held)
         if match is not None:
             self.is_over = True
