@@ -25,6 +25,7 @@ from underpass.gatehouse.mcp_care import McpCare
 from underpass.gatehouse.origin_dialler import OriginDialler
 from underpass.gatehouse.origin_pool import OriginPool
 from underpass.gatehouse.origin_probe import OriginProbe
+from underpass.gatehouse.origin_source import OriginSource
 from underpass.gatehouse.own_answers import OwnAnswer
 from underpass.gatehouse.ports import Exchange, Peer, Visitor
 from underpass.gatehouse.proof import LayerAnswer, ProofChecker, ProofRequest
@@ -61,7 +62,8 @@ class Gatehouse:
         books = Books()
         self._watch = HangupWatch(loop)
         self._tls = tls
-        dialler = OriginDialler(settings.origin, loop, books, self._watch, permit)
+        source = OriginSource(loop.time) if settings.peer == "machine" else None
+        dialler = OriginDialler(settings.origin, loop, books, self._watch, permit, source)
         self._house = House(
             settings=settings,
             loop=loop,

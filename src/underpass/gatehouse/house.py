@@ -36,6 +36,9 @@ class GatehouseSettings:
     """Web origins whose preflights are answered here."""
     health_path: str | None = None
     """A path a proof asks for; None: a proof connects and no more."""
+    peer: str = "machine"
+    """From where an origin on loopback sees visitors come: from another address of this
+    ``machine``, where it has one, or from ``loopback`` like its own programs."""
 
 
 class Dial(Protocol):

@@ -16,6 +16,7 @@ from typing import Final
 from underpass.gatehouse.books import Books
 from underpass.gatehouse.hangup import HangupWatch
 from underpass.gatehouse.origin_connection import OriginConnection, OriginUser, ReadBuffer
+from underpass.gatehouse.origin_source import OriginSource
 from underpass.model.origin import Origin
 
 CONNECT_SECONDS: Final = 10.0
@@ -39,6 +40,7 @@ class OriginDialler:
 
     ``permit`` is asked for each address and port after resolution, for a Unix socket with its path
     and 0: our own control ports are no origin, under whatever name (DNS may say anything).
+    ``source`` says from where an origin on loopback shall see us come.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class OriginDialler:
         books: Books,
         watch: HangupWatch,
         permit: Callable[[str, int], bool] | None = None,
+        source: OriginSource | None = None,
     ) -> None:
         self._origin = origin
         self._loop = loop
         self._books = books
         self._watch = watch
         self._permit = permit
+        self._source = source
         self._buffer = ReadBuffer()
         self._dials: set[asyncio.Task[None]] = set()
         self._connections: set[OriginConnection] = set()
@@ -125,7 +129,7 @@ class OriginDialler:
             if not self._is_permitted(host, origin.port):
                 continue
             try:
-                await loop.create_connection(make_connection, host, origin.port)
+                await self._connect_to(host, make_connection)
             except OSError as error:
                 failure = error
                 continue
@@ -133,6 +137,27 @@ class OriginDialler:
                 self._hosts = (host, *(other for other in hosts if other != host))
             return
         raise failure
+
+    async def _connect_to(self, host: str, make_connection: Callable[[], OriginConnection]) -> None:
+        loop, port = self._loop, self._origin.port
+        bound = None if self._source is None else self._source.bound_socket(host)
+        if bound is None:
+            await loop.create_connection(make_connection, host, port)
+            return
+        try:
+            await loop.sock_connect(bound, (host, port))
+        except BaseException:
+            bound.close()
+            raise
+        transport = None
+        try:
+            transport, _ = await loop.create_connection(make_connection, sock=bound)
+        finally:
+            is_over = transport is None or transport.is_closing()
+            if is_over and not isinstance(loop, asyncio.BaseEventLoop):
+                # uvloop lets go of the socket object only if it was still open in the end;
+                # libuv closes the descriptor either way.
+                bound.detach()
 
     def _is_permitted(self, address: str, port: int) -> bool:
         return self._permit is None or self._permit(address, port)
