@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from underpass.model.gates import parse_gate
+from underpass.model.gate_rules import parse_gates
 from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
 from underpass.model.origin import parse_origin
 from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec
@@ -101,16 +101,18 @@ def open(
     """Declare a tunnel to ``origin`` (as on the command line; a number is a port).
 
     The words are those of ``underpass open``: ``gates`` are texts like ``bearer`` or
-    ``ip:10.0.0.0/8``, ``seconds`` is the lease. Enter it with ``async with`` or ``with``; that
-    returns when a first proof has passed and raises the ``UnderpassError`` that stood in the way,
-    with nothing left behind.
+    ``/hooks/*=signature:github``, ``seconds`` is the lease. Enter it with ``async with`` or
+    ``with``; that returns when a first proof has passed and raises the ``UnderpassError`` that
+    stood in the way, with nothing left behind.
     """
     from underpass.api.places import runtime_dir, state_dir
 
+    plain, rules = parse_gates(gates)
     spec = TunnelSpec(
         parse_origin(str(origin)),
         name=name,
-        gates=tuple(parse_gate(gate) for gate in gates),
+        gates=plain,
+        rules=rules,
         public=public,
         lease=LeaseTerms(owner=owner, purpose=purpose, seconds=seconds),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from underpass.guard.gates import Deny, Pass, forge
+from underpass.guard.gates import Deny, Outcome, Pass, Peer, forge
 from underpass.guard.secrets import Secret
 from underpass.http.messages import Headers, RequestHead
 from underpass.model.gates import parse_gate
@@ -19,10 +19,11 @@ OTHER = b"up_" + b"z" * 43
 ALLOWED = "203.0.113.7"
 
 
-def judge(gate: str, headers: Headers, target: bytes = b"/", address: str = "") -> Pass | Deny:
+def judge(gate: str, headers: Headers, target: bytes = b"/", address: str = "") -> Outcome:
     spec = parse_gate(gate)
     guard = forge([spec], secrets={spec.kind: Secret(TOKEN)}).guard
-    return guard.judge_http(RequestHead(b"GET", target, b"tools.example.com", headers), address)
+    head = RequestHead(b"GET", target, b"tools.example.com", headers)
+    return guard.judge_http(head, Peer(address))
 
 
 def field(name: bytes, value: bytes) -> Headers:
@@ -320,7 +321,7 @@ def test_nobody_gets_round_link(target: bytes) -> None:
         lambda: judge("link", [], b"/" + T + b"/x"),
     ],
 )
-def test_who_has_the_credential_passes(control: Callable[[], Pass | Deny]) -> None:
+def test_who_has_the_credential_passes(control: Callable[[], Outcome]) -> None:
     assert isinstance(control(), Pass)
 
 

@@ -11,10 +11,12 @@ from hashlib import sha256
 import pytest
 
 from underpass.guard import gates
-from underpass.guard.gates import Deny, Forged, Guard, Pass, forge
+from underpass.guard.gates import Deny, Forged, Guard, Pass, Peer, forge
 from underpass.guard.secrets import Secret, is_token
 from underpass.http.messages import Headers, RequestHead
 from underpass.model.gates import foreign_address, parse_gate
+
+NOBODY = Peer("")
 
 
 def forged(*texts: str, public: bool = False) -> Forged:
@@ -38,61 +40,66 @@ def test_the_bearer_token_passes_in_authorization_and_is_taken_off() -> None:
     token = made.secrets["bearer"].reveal()
     assert is_token(token)
     for scheme in ("Bearer", "bearer", "BEARER"):
-        outcome = made.guard.judge_http(request(authorization(scheme, token)), "")
-        assert outcome == Pass((b"authorization",))
+        outcome = made.guard.judge_http(request(authorization(scheme, token)), NOBODY)
+        assert outcome == Pass((b"authorization",), identity="bearer")
 
 
 def test_in_the_own_field_the_token_leaves_the_origins_authorization_alone() -> None:
     made = forged("bearer")
     token = made.secrets["bearer"].reveal().encode()
     headers = [(b"underpass-TOKEN", token), (b"Authorization", b"Basic b3JpZ2luOnB3")]
-    assert made.guard.judge_http(request(headers), "") == Pass((b"underpass-token",))
+    assert made.guard.judge_http(request(headers), NOBODY) == Pass(
+        (b"underpass-token",), identity="bearer"
+    )
 
 
 def test_a_token_sent_in_both_fields_is_taken_off_both() -> None:
     made = forged("bearer")
     token = made.secrets["bearer"].reveal()
     headers = [(b"Underpass-Token", token.encode()), *authorization("Bearer", token)]
-    outcome = made.guard.judge_http(request(headers), "")
-    assert outcome == Pass((b"authorization", b"underpass-token"))
+    outcome = made.guard.judge_http(request(headers), NOBODY)
+    assert outcome == Pass((b"authorization", b"underpass-token"), identity="bearer")
 
 
 def test_a_foreign_own_field_goes_on_to_the_origin() -> None:
     made = forged("bearer")
     token = made.secrets["bearer"].reveal()
     headers = [(b"Underpass-Token", b"another"), *authorization("Bearer", token)]
-    assert made.guard.judge_http(request(headers), "") == Pass((b"authorization",))
+    assert made.guard.judge_http(request(headers), NOBODY) == Pass(
+        (b"authorization",), identity="bearer"
+    )
 
 
 def test_without_a_token_the_visitor_learns_the_scheme() -> None:
     guard = forged("bearer").guard
     challenge = [(b"WWW-Authenticate", b'Bearer realm="underpass"')]
-    assert guard.judge_http(request(), "") == Deny(401, "gate-unauthenticated", challenge)
+    assert guard.judge_http(request(), NOBODY) == Deny(401, "gate-unauthenticated", challenge)
     wrong = [(b"WWW-Authenticate", b'Bearer realm="underpass", error="invalid_token"')]
-    outcome = guard.judge_http(request(authorization("Bearer", "up_" + "A" * 43)), "")
+    outcome = guard.judge_http(request(authorization("Bearer", "up_" + "A" * 43)), NOBODY)
     assert outcome == Deny(401, "gate-unauthenticated", wrong)
 
 
 def test_basic_passes_user_and_password_together() -> None:
     made = forged("basic:alice")
     password = made.secrets["basic"].reveal()
-    assert made.guard.judge_http(request(basic("alice", password)), "") == Pass((b"authorization",))
+    passed = made.guard.judge_http(request(basic("alice", password)), NOBODY)
+    assert passed == Pass((b"authorization",), identity="basic:alice")
     denied = Deny(
         401,
         "gate-unauthenticated",
         [(b"WWW-Authenticate", b'Basic realm="underpass", charset="UTF-8"')],
     )
     for user, given in (("bob", password), ("alice", password[:-1]), ("alice", ""), ("", password)):
-        assert made.guard.judge_http(request(basic(user, given)), "") == denied
+        assert made.guard.judge_http(request(basic(user, given)), NOBODY) == denied
 
 
 def test_ip_judges_the_address_that_our_edge_saw() -> None:
     guard = forged("ip:203.0.113.0/24,2001:db8::/32").guard
     for address in ("203.0.113.9", "::ffff:203.0.113.9", "2001:db8::1", "2001:DB8:0::1"):
-        assert guard.judge_http(request(), address) == Pass()
+        assert guard.judge_http(request(), Peer(address)) == Pass()
         assert guard.judge_address(address) == Pass()
     for address in ("203.0.114.9", "::ffff:203.0.114.9", "2001:db9::1", ""):
-        assert guard.judge_http(request(), address) == Deny(403, "gate-refused")
+        assert guard.judge_http(request(), Peer(address)) == Deny(403, "gate-refused")
 
 
 def test_ipv4_written_as_ipv6_in_the_gate_is_ipv4() -> None:
@@ -118,7 +125,7 @@ def test_link_takes_its_segment_off_and_leaves_the_rest_byte_by_byte(
 ) -> None:
     made = forged("link")
     segment = made.secrets["link"].reveal().encode()
-    outcome = made.guard.judge_http(request(target=b"/" + segment + rest), "")
+    outcome = made.guard.judge_http(request(target=b"/" + segment + rest), NOBODY)
     assert outcome == Pass((b"referer",), target)
 
 
@@ -133,14 +140,14 @@ def test_several_gates_must_all_be_passed() -> None:
     path = b"/" + made.secrets["link"].reveal().encode() + b"/x"
     full = request(authorization("Bearer", token), path)
     assert made.guard.kinds == ("ip", "link", "bearer")
-    outcome = made.guard.judge_http(full, "10.1.2.3")
-    assert outcome == Pass((b"referer", b"authorization"), b"/x")
+    outcome = made.guard.judge_http(full, Peer("10.1.2.3"))
+    assert outcome == Pass((b"referer", b"authorization"), b"/x", "bearer")
     for head, address in (
         (full, "11.1.2.3"),
         (request(authorization("Bearer", token)), "10.1.2.3"),
         (request(target=path), "10.1.2.3"),
     ):
-        assert isinstance(made.guard.judge_http(head, address), Deny)
+        assert isinstance(made.guard.judge_http(head, Peer(address)), Deny)
 
 
 def test_a_plain_byte_stream_passes_by_its_address_and_by_nothing_else() -> None:
@@ -194,7 +201,7 @@ def test_a_guard_without_gates_exists_only_in_public() -> None:
         forged("bearer", public=True)
     guard = forged(public=True).guard
     assert guard.is_public
-    assert guard.judge_http(request(), "") == Pass()
+    assert guard.judge_http(request(), NOBODY) == Pass()
 
 
 def test_given_secrets_are_used_and_fresh_ones_differ() -> None:

@@ -33,7 +33,7 @@ class Access:
 
 def grant_access(spec: TunnelSpec, forged: Forged, url: str, path: Path) -> Access:
     """Write the credential of the first gate that has one. Raises ``SecretUnwritable``."""
-    for gate in spec.gates:
+    for gate in spec.every_gate:
         secret = forged.secrets.get(gate.kind)
         if secret is None:
             continue
@@ -44,4 +44,4 @@ def grant_access(spec: TunnelSpec, forged: Forged, url: str, path: Path) -> Acce
         private_directory(path.parent)
         write_secret(path, secret)
         return Access(gate.kind, path, secret)
-    return Access("public" if spec.public else spec.gates[0].kind)
+    return Access("public" if spec.public else spec.every_gate[0].kind)

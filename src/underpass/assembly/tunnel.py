@@ -151,7 +151,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         api = await stack.enter_async_context(AsyncExitStack())
         doors = stack.enter_context(ControlPorts(options.runtime_dir))
         doors.check(spec.origin, await _resolve(spec.origin))
-        forged = forge(spec.gates, public=spec.public)
+        forged = forge(spec.gates, rules=spec.rules, public=spec.public)
         directory = Path(tempfile.mkdtemp(prefix="engine-", dir=options.runtime_dir))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         claim(directory)
@@ -270,7 +270,8 @@ class _Site:
 
     def _probes(self, opened: Opened, house: Gatehouse, identity: Identity) -> Probes:
         spec = self.spec
-        stranger = foreign_address(spec.cidrs) if spec.cidrs else None
+        cidrs = [cidr for gate in spec.every_gate for cidr in gate.cidrs]
+        stranger = foreign_address(cidrs) if cidrs else None
         relay, engine = self.address, self.chosen.engine
         trust = Trust() if relay is None else Trust(relay.ca, relay.fingerprint)
         dialler = engine.dial_public if isinstance(engine, DialsPublic) else None
@@ -292,7 +293,8 @@ class _Site:
             identity,
             SystemClock(),
             stranger=stranger,
-            gate_kinds=tuple(gate.kind for gate in spec.gates),
+            gate_kinds=self.forged.guard.kinds,
+            closed_paths=self.forged.guard.closed_paths(),
         )
 
 

@@ -42,7 +42,8 @@ def refuse_unsupported(engine: str, spec: TunnelSpec, can: Abilities) -> None:
         refuse("a tcp origin", "it carries HTTP only")
     if not is_tcp and not can.http:
         refuse("an HTTP origin", "it carries byte streams only")
-    if spec.cidrs and not (can.tcp_addresses if is_tcp else can.addresses):
+    asks_address = any(gate.kind == "ip" for gate in spec.every_gate)
+    if asks_address and not (can.tcp_addresses if is_tcp else can.addresses):
         refuse("the ip gate", "nobody believable tells where its visitors come from")
     if is_tcp and spec.exposure == "gated" and not can.reach:
         refuse(

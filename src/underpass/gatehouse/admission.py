@@ -1,9 +1,10 @@
-"""Whether one HTTP request may reach the origin, and as what: decided in one synchronous step.
+"""Whether one HTTP request may reach the origin, and as what: decided in synchronous steps.
 
 The order is fixed: proofs (a valid MAC is the owner's own), preflights of allowed pages (browsers
 send them without credentials), the gates, on mcp tunnels the allow-list of Host and Origin, then
 the head as the origin shall see it, which judges every byte of it again. Nothing is sent before
-all of it has passed, and one head is judged by all.
+all of it has passed, and one head is judged by all. A gate that cannot say at once makes it two
+steps: ``admit`` tells what it waits for, and ``conclude`` goes on with the verdict (``held``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from underpass.gatehouse.own_answers import OwnAnswer, denied, own_answer, prefl
 from underpass.gatehouse.ports import Peer
 from underpass.gatehouse.proof import PROOF_HEADER_LOWER, ProofRequest
 from underpass.gatehouse.rewrite import base_path, has_dot_segment, origin_host, rewrite
-from underpass.guard.gates import Deny
+from underpass.guard.outcomes import Deny, Later, NeedsBody, Pass
 from underpass.http.errors import HeadInvalid
 from underpass.http.jsonrpc import carries_jsonrpc
 from underpass.http.messages import RequestHead, lookup
@@ -32,24 +33,36 @@ class Admitted:
     """An answer of ours must name the id that stands in its body."""
     target: bytes = b""
     """The target as the origin shall see it."""
+    identity: str = ""
+    """Who it is, as far as a gate knows (``Pass.identity``)."""
 
 
-def admit(house: House, head: RequestHead, peer: Peer) -> Admitted | OwnAnswer | ProofRequest:
-    """Judge one request."""
+def admit(
+    house: House, head: RequestHead, peer: Peer
+) -> Admitted | OwnAnswer | ProofRequest | NeedsBody | Later:
+    """Judge one request. What waits for a gate is to be concluded with that gate's verdict."""
     proof = _proof(house, head)
     if proof is not None:
         return proof
-    if house.ends_tls and not _is_ours(house, head.host):
+    if house.ends_tls and not (_is_ours(house, head.host) and _was_asked_for(peer, head.host)):
         return own_answer("host-misdirected")
     if house.cors is not None:
         answer = house.cors.preflight(head)
         if answer is not None:
             return preflight(answer)
-    judged = house.guard.judge_http(head, peer.address)
-    if type(judged) is Deny:
+    judged = house.guard.judge_http(head, peer)
+    if isinstance(judged, (Pass, Deny)):
+        return conclude(house, head, peer, judged)
+    return judged
+
+
+def conclude(
+    house: House, head: RequestHead, peer: Peer, judged: Pass | Deny
+) -> Admitted | OwnAnswer:
+    """Go on with the verdict of the gates."""
+    if isinstance(judged, Deny):
         house.books.denied += 1
         return denied(judged)
-    assert not isinstance(judged, Deny)
     settings = house.settings
     host, origin_field = head.host, None
     if settings.host_header == "origin":
@@ -77,7 +90,8 @@ def admit(house: House, head: RequestHead, peer: Peer) -> Admitted | OwnAnswer |
         )
     except HeadInvalid as error:
         return own_answer(error.code)
-    return Admitted(request, settings.kind is Kind.MCP and carries_jsonrpc(head), target)
+    is_jsonrpc = settings.kind is Kind.MCP and carries_jsonrpc(head)
+    return Admitted(request, is_jsonrpc, target, judged.identity)
 
 
 def _proof(house: House, head: RequestHead) -> ProofRequest | None:
@@ -92,6 +106,13 @@ def _is_ours(house: House, host: bytes) -> bool:
     edge has held Host against the server name that led the visitor to us."""
     name = host.lower().partition(b":")[0]
     return any(known.partition(b":")[0] == name for known in house.public_hosts)
+
+
+def _was_asked_for(peer: Peer, host: bytes) -> bool:
+    """Whether a Host is the name that TLS was asked for: what one name's certificate or session
+    opened must not serve another. A visitor of a bare address names none."""
+    asked = peer.server_name
+    return asked is None or host.lower().partition(b":")[0] == asked.encode("ascii", "replace")
 
 
 def _refuse_stranger(house: House, head: RequestHead) -> OwnAnswer | None:

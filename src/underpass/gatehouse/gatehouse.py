@@ -15,11 +15,13 @@ from dataclasses import asdict
 from underpass.gatehouse.admission import Admitted, admit
 from underpass.gatehouse.allow_list import public_names
 from underpass.gatehouse.arm import ProbeArm
+from underpass.gatehouse.beginning import begin_admitted
 from underpass.gatehouse.books import Books, ExchangeRecord, GatehouseStatistics
 from underpass.gatehouse.exchange_bytes import ByteExchange
 from underpass.gatehouse.exchange_http import HttpExchange
 from underpass.gatehouse.exchange_proof import ProofExchange
 from underpass.gatehouse.hangup import HangupWatch
+from underpass.gatehouse.held import HeldExchange
 from underpass.gatehouse.house import GatehouseSettings, House
 from underpass.gatehouse.mcp_care import McpCare
 from underpass.gatehouse.origin_dialler import OriginDialler
@@ -32,7 +34,7 @@ from underpass.gatehouse.proof import LayerAnswer, ProofChecker, ProofRequest
 from underpass.gatehouse.reader import DoorSettings
 from underpass.gatehouse.reader_tls import TlsVisitor
 from underpass.gatehouse.refused import Refused
-from underpass.guard.gates import Guard
+from underpass.guard.gates import Guard, Later, NeedsBody
 from underpass.http.cors import Cors
 from underpass.http.messages import RequestHead
 from underpass.model.origin import Kind
@@ -109,14 +111,15 @@ class Gatehouse:
             proof.begin()
             return proof
         house.books.http_exchanges += 1
-        if house.mcp is not None and type(admitted) is Admitted:
-            visitor = house.mcp.attend(visitor, head, admitted.target)
-        exchange = HttpExchange(house, visitor, head)
         if type(admitted) is Admitted:
-            exchange.begin(admitted.request, is_jsonrpc=admitted.is_jsonrpc)
-        else:
-            assert isinstance(admitted, OwnAnswer)
-            exchange.begin_answer(admitted)
+            return begin_admitted(house, visitor, head, admitted)
+        if isinstance(admitted, (NeedsBody, Later)):
+            held = HeldExchange(house, visitor, head, peer)
+            held.begin(admitted)
+            return held
+        assert isinstance(admitted, OwnAnswer)
+        exchange = HttpExchange(house, visitor, head)
+        exchange.begin_answer(admitted)
         return exchange
 
     def open_bytes(self, visitor: Visitor, peer: Peer) -> Exchange:

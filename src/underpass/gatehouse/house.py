@@ -9,6 +9,7 @@ from typing import Protocol
 
 from underpass.gatehouse.arm import ProbeArm
 from underpass.gatehouse.books import Books, ExchangeRecord
+from underpass.gatehouse.held_budget import HeldBudget
 from underpass.gatehouse.mcp_care import McpCare
 from underpass.gatehouse.origin_pool import OriginPool
 from underpass.gatehouse.proof import ProofChecker
@@ -73,3 +74,5 @@ class House:
     """For mcp tunnels: what sets their answers right."""
     origin_is_plain: bool = False
     """The origin has spoken HTTP (or at least no TLS) since it was last found away."""
+    held: HeldBudget = field(default_factory=HeldBudget)
+    """Bodies that gates have asked for."""

@@ -26,6 +26,8 @@ _OWN: Final = {
         Answer(502, "own-control-port", "this tunnel may not lead to the tunnel's own controls"),
         Answer(403, "origin-field-refused", "pages of this web origin may not call this tunnel"),
         Answer(400, "target-outside-base", "the path may not hold dot segments here"),
+        Answer(400, "path-ambiguous", "this path could be read in two ways, so no gate judges it"),
+        Answer(503, "gate-away", "nobody can say now whether you may pass", 2),
         Answer(400, "head-invalid", "this is no valid HTTP request", closes=True),
     )
 }
@@ -48,6 +50,8 @@ def own_answer(code: str, extra: Headers | None = None) -> OwnAnswer:
 
 def denied(deny: Deny) -> OwnAnswer:
     """The answer to a visitor whom a gate refused."""
+    if deny.status not in (401, 403):
+        return own_answer(deny.code, deny.challenge)
     general = TABLE["gate-unauthenticated" if deny.status == 401 else "gate-refused"]
     return OwnAnswer(Answer(deny.status, deny.code, general.sentence), deny.challenge)
 

@@ -8,21 +8,12 @@ back at once. Everything here is synchronous and never blocks; back-pressure is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from underpass.guard.peer import Peer
 from underpass.http.messages import Headers, RequestHead, ResponseHead
 
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who calls, as far as it may be believed."""
-
-    address: str
-    """IP address in text, or "" when no edge vouches for one."""
-    port: int = 0
-    secure: bool = False
-    """The visitor's own connection was TLS."""
+__all__ = ["Carrier", "Exchange", "Peer", "Visitor"]
 
 
 class Visitor(Protocol):

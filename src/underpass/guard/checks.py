@@ -11,14 +11,15 @@ from __future__ import annotations
 import binascii
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final, Protocol
 
+from underpass.guard.outcomes import PASSED, REFUSED, Deny, Outcome, Pass
+from underpass.guard.peer import Peer
 from underpass.guard.secrets import Secret, hash_token
-from underpass.http.messages import Headers, RequestHead
+from underpass.http.messages import RequestHead
 
 MAX_CREDENTIAL_BYTES: Final = 1024
 """Twenty times a token of ours; nothing longer is hashed for a stranger."""
@@ -26,39 +27,22 @@ MAX_CREDENTIAL_BYTES: Final = 1024
 _REMEMBERED_ADDRESSES: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """The visitor may go on, with these changes to the head."""
-
-    strip: tuple[bytes, ...] = ()
-    """Fields to remove, in lower case: the credential that passed."""
-    target: bytes | None = None
-    """The target that the origin shall see instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """The visitor is refused."""
-
-    status: int
-    """401 or 403, as the gate's scheme demands."""
-    code: str
-    """For ``Underpass-Error``; the same whatever was wrong with the credential."""
-    challenge: Headers = field(default_factory=list)
-    """``WWW-Authenticate``, where the scheme has one."""
-
-
 class Gate(Protocol):
-    """One check. ``text`` is its canonical form, without a secret."""
+    """One check. ``text`` is its canonical form, without a secret.
 
-    kind: str
-    text: str
+    A request that shows no credential is denied at once: never ``NeedsBody`` nor ``Later``.
+    """
 
-    def judge(self, head: RequestHead, address: str) -> Pass | Deny:
-        """Judge one request from ``address`` ("" when no edge vouches for one)."""
+    @property
+    def kind(self) -> str:
+        """The word before the colon."""
 
+    @property
+    def text(self) -> str:
+        """Kind and argument."""
 
-PASSED: Final = Pass()
+    def judge(self, head: RequestHead, peer: Peer) -> Outcome:
+        """Judge one request: its head as the origin would see it, and who sends it."""
 
 
 class BearerGate:
@@ -80,14 +64,14 @@ class BearerGate:
         "gate-unauthenticated",
         [(b"WWW-Authenticate", b'Bearer realm="underpass", error="invalid_token"')],
     )
-    _BY_AUTHORIZATION = Pass((b"authorization",))
-    _BY_OWN_FIELD = Pass((b"underpass-token",))
-    _BY_BOTH = Pass((b"authorization", b"underpass-token"))
+    _BY_AUTHORIZATION = Pass((b"authorization",), identity="bearer")
+    _BY_OWN_FIELD = Pass((b"underpass-token",), identity="bearer")
+    _BY_BOTH = Pass((b"authorization", b"underpass-token"), identity="bearer")
 
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
 
-    def judge(self, head: RequestHead, address: str) -> Pass | Deny:
+    def judge(self, head: RequestHead, peer: Peer) -> Pass | Deny:
         own = authorization = None
         owns = authorizations = 0
         for name, value in head.headers:
@@ -129,14 +113,14 @@ class BasicGate:
         "gate-unauthenticated",
         [(b"WWW-Authenticate", b'Basic realm="underpass", charset="UTF-8"')],
     )
-    _PASSED = Pass((b"authorization",))
 
     def __init__(self, user: str, digest: bytes) -> None:
         """``digest`` is that of ``user:password``: see ``basic_digest``."""
         self.text = f"basic:{user}"
+        self._passed = Pass((b"authorization",), identity=self.text)
         self._digest = digest
 
-    def judge(self, head: RequestHead, address: str) -> Pass | Deny:
+    def judge(self, head: RequestHead, peer: Peer) -> Pass | Deny:
         given = [value for name, value in head.headers if name.lower() == b"authorization"]
         if len(given) != 1 or len(given[0]) > MAX_CREDENTIAL_BYTES:
             return self._DENIED
@@ -148,7 +132,7 @@ class BasicGate:
             return self._DENIED
         if not compare_digest(sha256(credentials).digest(), self._digest):
             return self._DENIED
-        return self._PASSED
+        return self._passed
 
 
 def basic_digest(user: str, password: Secret) -> bytes:
@@ -164,19 +148,17 @@ class IpGate:
 
     kind = "ip"
 
-    _DENIED = Deny(403, "gate-refused")
-
     def __init__(self, cidrs: Iterable[str]) -> None:
         self.cidrs = tuple(cidrs)
         self.text = "ip:" + ",".join(self.cidrs)
         self._networks = tuple(ipaddress.ip_network(cidr) for cidr in self.cidrs)
         self.admits = lru_cache(_REMEMBERED_ADDRESSES)(self._admits)
 
-    def judge(self, head: RequestHead, address: str) -> Pass | Deny:
-        return self.judge_address(address)
+    def judge(self, head: RequestHead, peer: Peer) -> Pass | Deny:
+        return self.judge_address(peer.address)
 
     def judge_address(self, address: str) -> Pass | Deny:
-        return PASSED if self.admits(address) else self._DENIED
+        return PASSED if self.admits(address) else REFUSED
 
     def _admits(self, address: str) -> bool:
         try:
@@ -197,20 +179,19 @@ class LinkGate:
     kind = "link"
     text = "link"
 
-    _DENIED = Deny(403, "gate-refused")
     _STRIP: Final = (b"referer",)
 
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
 
-    def judge(self, head: RequestHead, address: str) -> Pass | Deny:
+    def judge(self, head: RequestHead, peer: Peer) -> Pass | Deny:
         path, mark, query = head.target.partition(b"?")
         if path[:1] != b"/":
-            return self._DENIED
+            return REFUSED
         segment, _, rest = path[1:].partition(b"/")
         if not compare_digest(sha256(segment).digest(), self._digest):
-            return self._DENIED
+            return REFUSED
         if rest[:1] == b"/":
             # What is left would begin with two slashes: to some servers, the name of a host.
-            return self._DENIED
+            return REFUSED
         return Pass(self._STRIP, b"/" + rest + mark + query)

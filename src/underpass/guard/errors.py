@@ -40,3 +40,26 @@ class PolicyInvalid(Misuse):
 
     code = "policy-invalid"
     sentence = "cannot follow the policy in {path}: {mistakes}"
+
+
+@dataclass(eq=False)
+class GateNotMade(Setup):
+    """A kind of gate that is known, and that nothing here can make."""
+
+    gate: str
+
+    code = "gate-not-made"
+    sentence = "cannot make the gate {gate} here"
+    hint_text = "use another gate, or another way to open the tunnel"
+
+
+@dataclass(eq=False)
+class GateNotLoaded(Setup):
+    """A plug-in's gate that is installed and cannot be used."""
+
+    gate: str
+    why: str
+
+    code = "gate-not-loaded"
+    sentence = "cannot load the gate {gate}: {why}"
+    hint_text = "update or remove the package that brings it"

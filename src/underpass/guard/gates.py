@@ -1,28 +1,23 @@
-"""The guard of a tunnel: all its gates together, and how they are made from their texts.
+"""Making a guard: every gate of a tunnel from its text, each once, and the secrets that open it.
 
-A guard without gates exists only in public; everything else is refused when it is made.
+Kinds that need more than a text (an authorization server of ours) are made by whoever assembles
+the tunnel: ``forge`` takes makers, and asks them before the built-in ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from underpass.guard.checks import (
-    PASSED,
-    BasicGate,
-    BearerGate,
-    Deny,
-    Gate,
-    IpGate,
-    LinkGate,
-    Pass,
-    basic_digest,
-)
+from underpass.guard.checks import BasicGate, BearerGate, Gate, IpGate, LinkGate, basic_digest
+from underpass.guard.errors import GateNotMade
+from underpass.guard.guard import Guard, Rule
+from underpass.guard.makers import BUILT_IN, GateMaker, Materials
+from underpass.guard.outcomes import PASSED, Deny, Later, NeedsBody, Outcome, Pass
+from underpass.guard.peer import Peer
+from underpass.guard.plugged import load_plugged
 from underpass.guard.secrets import Secret, hash_token, new_token
-from underpass.http.messages import Headers, RequestHead
+from underpass.model.gate_rules import GateRule
 from underpass.model.gates import GateSpec
 
 __all__ = [
@@ -32,86 +27,19 @@ __all__ = [
     "Deny",
     "Forged",
     "Gate",
+    "GateMaker",
     "Guard",
     "IpGate",
+    "Later",
     "LinkGate",
+    "Materials",
+    "NeedsBody",
+    "Outcome",
     "Pass",
+    "Peer",
+    "Rule",
     "forge",
 ]
-
-
-class Guard:
-    """All gates of one tunnel. A visitor must pass every one; immutable, safe from any thread."""
-
-    _NOT_BY_ADDRESS = Deny(403, "gate-refused")
-
-    def __init__(self, gates: Iterable[Gate], *, public: bool = False) -> None:
-        """Raises ``ValueError`` when there is neither a gate nor ``public``, or both."""
-        self._gates = tuple(sorted(gates, key=lambda gate: _ORDER.index(gate.kind)))
-        if bool(self._gates) == public:
-            raise ValueError("a guard has gates, or is public")
-        self.kinds = tuple(gate.kind for gate in self._gates)
-        """The kinds of its gates in the order in which they are asked; empty in public."""
-        self.answer_headers: Headers = []
-        """Fields to add to every answer."""
-        if "link" in self.kinds:
-            self.answer_headers.append((b"Referrer-Policy", b"no-referrer"))
-        self._only = self._gates[0] if len(self._gates) == 1 else None
-        self._ip = next((gate for gate in self._gates if isinstance(gate, IpGate)), None)
-        self._bearer = next((gate for gate in self._gates if isinstance(gate, BearerGate)), None)
-
-    @property
-    def is_public(self) -> bool:
-        """Nobody is refused: the gate layer of a proof reads ``open``."""
-        return not self._gates
-
-    def judge_http(self, head: RequestHead, address: str) -> Pass | Deny:
-        """Judge one request. ``address`` is what our own edge saw, "" if none vouches for it."""
-        if self._only is not None:
-            return self._only.judge(head, address)
-        strip: tuple[bytes, ...] = ()
-        target = None
-        for gate in self._gates:
-            outcome = gate.judge(head, address)
-            if isinstance(outcome, Deny):
-                return outcome
-            strip += outcome.strip
-            target = outcome.target or target
-        return Pass(strip, target)
-
-    def judge_address(self, address: str) -> Pass | Deny:
-        """Judge a plain byte stream, which can show nothing but where it comes from."""
-        if self.is_public:
-            return PASSED
-        if self._ip is None or self._only is None:
-            return self._NOT_BY_ADDRESS
-        return self._ip.judge_address(address)
-
-    def admits_address(self, address: str) -> bool:
-        """What the ``ip`` gate alone says of ``address``; True without one. For proofs."""
-        return self._ip is None or self._ip.admits(address)
-
-    def judge_token(self, token: str) -> bool:
-        """Judge the token of a visitor who comes by reach: in public any will do."""
-        if self._bearer is None:
-            return self.is_public
-        return self._bearer.accepts(token.encode("utf-8", "surrogateescape"))
-
-    def commitment(self) -> bytes:
-        """SHA-256 over the canonical gates. It covers no secret: it tells nobody anything new."""
-        texts = [gate.text for gate in self._gates] or ["public"]
-        return sha256(b"underpass-gates-v1\0" + "\n".join(texts).encode()).digest()
-
-    def cidrs(self) -> tuple[str, ...]:
-        """Networks of the ``ip`` gate, for the relay's coarse rule; empty: anybody."""
-        return () if self._ip is None else self._ip.cidrs
-
-    def __repr__(self) -> str:
-        return f"Guard({', '.join(gate.text for gate in self._gates) or 'public'})"
-
-
-_ORDER: Final = ("ip", "link", "bearer", "basic")
-# Cheapest and least telling first: a stranger from elsewhere learns of no other gate.
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,25 +49,77 @@ class Forged:
     guard: Guard
     secrets: Mapping[str, Secret]
     """Token of ``bearer``, password of ``basic``, first path segment of ``link``."""
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    """Every gate by its text: one gate, however many rules name it."""
 
 
 def forge(
-    specs: Iterable[GateSpec], *, public: bool = False, secrets: Mapping[str, Secret] | None = None
+    specs: Iterable[GateSpec],
+    *,
+    rules: Iterable[GateRule] = (),
+    public: bool = False,
+    secrets: Mapping[str, Secret] | None = None,
+    makers: Mapping[str, GateMaker] | None = None,
+    materials: Materials | None = None,
 ) -> Forged:
-    """Make the guard for validated ``specs``, with fresh secrets where none are given."""
-    gates: list[Gate] = []
-    made: dict[str, Secret] = {}
-    for spec in specs:
+    """Make the guard for validated ``specs`` and ``rules``, with fresh secrets where none are
+    given.
+
+    ``makers`` are asked, by kind, before the built-in ones. Raises what a maker raises for a secret
+    or a file that it cannot read, ``GateNotMade`` for a kind that nobody here makes, and
+    ``GateNotLoaded`` for a plug-in that does not come.
+    """
+    smith = _Smith(secrets or {}, makers or {}, materials or Materials())
+    plain = [smith.make(spec) for spec in specs]
+    made = [
+        Rule(rule.paths, tuple(tuple(map(smith.make, choice)) for choice in rule.choices))
+        for rule in rules
+    ]
+    return Forged(Guard(plain, public=public, rules=made), smith.secrets, smith.gates)
+
+
+class _Smith:
+    """Makes each gate once."""
+
+    def __init__(
+        self,
+        given: Mapping[str, Secret],
+        makers: Mapping[str, GateMaker],
+        materials: Materials,
+    ) -> None:
+        self._given = given
+        self._makers = makers
+        self._materials = materials
+        self.secrets: dict[str, Secret] = {}
+        self.gates: dict[str, Gate] = {}
+
+    def make(self, spec: GateSpec) -> Gate:
+        """The gate for ``spec``; the same one each time."""
+        text = str(spec)
+        gate = self.gates.get(text)
+        if gate is None:
+            gate = self.gates[text] = self._make(spec)
+        return gate
+
+    def _make(self, spec: GateSpec) -> Gate:
         if spec.kind == "ip":
-            gates.append(IpGate(spec.cidrs))
-            continue
-        secret = made[spec.kind] = (secrets or {}).get(spec.kind) or new_token()
-        if spec.kind == "bearer":
-            gates.append(BearerGate(hash_token(secret.reveal())))
-        elif spec.kind == "basic":
-            gates.append(BasicGate(spec.user, basic_digest(spec.user, secret)))
-        elif spec.kind == "link":
-            gates.append(LinkGate(hash_token(secret.reveal())))
-        else:
-            raise ValueError(f"no gate {spec.kind}")
-    return Forged(Guard(gates, public=public), made)
+            return IpGate(spec.cidrs)
+        simple = _WITH_SECRET.get(spec.kind)
+        if simple is not None:
+            secret = self._given.get(spec.kind) or new_token()
+            self.secrets[spec.kind] = secret
+            return simple(spec, secret)
+        maker = self._makers.get(spec.kind) or BUILT_IN.get(spec.kind)
+        if maker is None and spec.is_plugged:
+            return load_plugged(spec, self._materials)
+        if maker is None:
+            raise GateNotMade(gate=spec.kind)
+        return maker(spec, self._materials)
+
+
+_WITH_SECRET: Mapping[str, Callable[[GateSpec, Secret], Gate]] = {
+    "bearer": lambda spec, secret: BearerGate(hash_token(secret.reveal())),
+    "basic": lambda spec, secret: BasicGate(spec.user, basic_digest(spec.user, secret)),
+    "link": lambda spec, secret: LinkGate(hash_token(secret.reveal())),
+}
+"""Gates that one secret opens, which is made for them."""

@@ -11,6 +11,11 @@ _ORIGIN_HINT = (
     "tcp+unix:///PATH or mcp+http://HOST:PORT/mcp"
 )
 
+_GATE_HINT = (
+    "use bearer, basic[:USER], ip:CIDR[,CIDR...], link, mtls:file:CA, signature:SCHEME, "
+    "jwt:ISSUER,aud=AUDIENCE or oauth; /path=GATE for one path, A+B for both, A|B for either"
+)
+
 
 @dataclass(eq=False)
 class UnknownScheme(Misuse):
@@ -90,7 +95,7 @@ class GateUnknown(Misuse):
 
     code = "gate-unknown"
     sentence = "cannot find a gate {text!r}"
-    hint_text = "use bearer, basic, basic:USER, ip:CIDR[,CIDR...] or link"
+    hint_text = _GATE_HINT
 
 
 @dataclass(eq=False)
@@ -102,7 +107,7 @@ class GateMalformed(Misuse):
 
     code = "gate-malformed"
     sentence = "cannot read the gate {text!r}: {why}"
-    hint_text = "use bearer, basic, basic:USER, ip:CIDR[,CIDR...] or link"
+    hint_text = _GATE_HINT
 
 
 @dataclass(eq=False)
@@ -115,6 +120,19 @@ class GateConflict(Misuse):
 
     code = "gate-conflict"
     sentence = "cannot combine {first} with {second}: {why}"
+
+
+@dataclass(eq=False)
+class GateNeeds(Misuse):
+    """A gate that can keep nobody out without another option."""
+
+    gate: str
+    needs: str
+    why: str
+
+    code = "gate-needs"
+    sentence = "cannot use the gate {gate} without {needs}: {why}"
+    hint_text = "add {needs}, or use another gate"
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""The text of a gate.
+"""The text of one gate.
 
     bearer                     a fresh token, in Authorization or Underpass-Token (the default)
     basic                      user and password; the user is ``underpass``
@@ -6,21 +6,30 @@
     ip:203.0.113.0/24          visitors from these addresses only
     ip:203.0.113.7,2001:db8::/32
     link                       an unguessable path prefix
+    mtls:file:/etc/ca.pem      a client certificate of this authority (``gate_arguments``)
+    signature:github           a webhook's signature over its raw body
+    jwt:https://id.example.com,aud=tools
+    oauth                      our own authorization server
+    acme.badge:blue            a plug-in's gate: its kind has a dot
 
-A text names no secret: those are made when the tunnel opens. ``str`` gives back what was written.
+A text names no secret: those are made when the tunnel opens, or read from where a reference points.
+``str`` gives back what was written. How gates are combined, and for which paths, is ``gate_rules``'
+subject.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from underpass.model.errors_spec import GateMalformed, GateUnknown
+from underpass.model.gate_arguments import parse_jwt, parse_mtls, parse_signature
 
-GATE_KINDS: Final = ("bearer", "basic", "ip", "link")
+GATE_KINDS: Final = ("bearer", "basic", "ip", "link", "mtls", "signature", "jwt", "oauth")
+"""Those that come with us. A kind with a dot is a plug-in's: looked for when the guard is made."""
 DEFAULT_USER: Final = "underpass"
 MAX_CIDRS: Final = 64
 """They travel in every HELLO (``Terms.allow``) and are asked in order."""
@@ -32,7 +41,11 @@ _GLOBAL_SIX: Final = ipaddress.IPv6Network("2000::/3")
 _DOCUMENTATION: Final = ("192.0.2.1", "198.51.100.1", "203.0.113.1")
 """RFC 5737: nobody has these."""
 
-_USER = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+_USER: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+# No + and no |: they join gates (``gate_rules``).
+_PLUGGED: Final = re.compile(r"[a-z][a-z0-9-]{0,31}(?:\.[a-z0-9-]{1,32}){1,4}")
+_ARGUMENT: Final = re.compile(r"[!-*,-{}~]{1,1024}")
+# Printable, no space, no + and no |.
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,9 +53,9 @@ class GateSpec:
     """One gate as asked for. Made by ``parse_gate``."""
 
     kind: str
-    """One of ``GATE_KINDS``."""
+    """One of ``GATE_KINDS``, or a plug-in's."""
     argument: str = ""
-    """User of ``basic``, addresses of ``ip``, as written; else ""."""
+    """What stands behind the colon, as written; else ""."""
 
     @property
     def user(self) -> str:
@@ -56,6 +69,11 @@ class GateSpec:
             return ()
         return tuple(str(_network(part)) for part in self.argument.split(","))
 
+    @property
+    def is_plugged(self) -> bool:
+        """Whether a plug-in brings it."""
+        return "." in self.kind
+
     def __str__(self) -> str:
         return f"{self.kind}:{self.argument}" if self.argument else self.kind
 
@@ -64,17 +82,24 @@ class GateSpec:
 
 
 def parse_gate(text: str) -> GateSpec:
-    """Parse the text of a gate. Raises ``GateUnknown`` or ``GateMalformed``."""
+    """Parse the text of one gate. Raises ``GateUnknown`` or ``GateMalformed``."""
     kind, colon, argument = text.partition(":")
-    if kind not in GATE_KINDS:
+    if kind not in GATE_KINDS and not _PLUGGED.fullmatch(kind):
         raise GateUnknown(text=text[:80])
     if kind in {"bearer", "link"} and colon:
         # What stands there may well be a secret, so it is not repeated.
         raise GateMalformed(text=kind, why="it takes no argument: its secret is made for it")
     if kind == "basic" and colon and not _USER.fullmatch(argument):
-        raise GateMalformed(text=kind, why="a user is 1 to 64 of A-Z a-z 0-9 . _ @ + -")
-    if kind == "ip":
-        _check_networks(argument)
+        raise GateMalformed(text=kind, why="a user is 1 to 64 of A-Z a-z 0-9 . _ @ -")
+    if colon and not _ARGUMENT.fullmatch(argument):
+        why = "its argument is empty, too long, or holds a space, + or |"
+        raise GateMalformed(text=kind, why=why)
+    check = _CHECKS.get(kind)
+    if check is not None:
+        try:
+            check(argument)
+        except ValueError as error:
+            raise GateMalformed(text=kind, why=str(error)) from None
     return GateSpec(kind, argument)
 
 
@@ -90,20 +115,24 @@ def foreign_address(cidrs: Iterable[str]) -> str:
     return str(next(each for each in candidates if not any(each in net for net in four)))
 
 
+def admits_most(cidrs: Iterable[str]) -> bool:
+    """Whether ``cidrs``, taken together, are more than half of all addresses."""
+    return _admits_most([ipaddress.ip_network(cidr) for cidr in cidrs])
+
+
 def _check_networks(argument: str) -> None:
     parts = argument.split(",")
     if len(parts) > MAX_CIDRS:
-        raise GateMalformed(text="ip", why=f"at most {MAX_CIDRS} networks can be named")
+        raise ValueError(f"at most {MAX_CIDRS} networks can be named")
     networks = []
     for part in parts:
         try:
             networks.append(_network(part))
         except ValueError:
-            why = f"{part[:80]!r} is no address and no network"
-            raise GateMalformed(text="ip", why=why) from None
+            raise ValueError(f"{part[:80]!r} is no address and no network") from None
     if _admits_most(networks):
         why = "it admits more than half of all addresses; to open to everybody, say --public"
-        raise GateMalformed(text="ip", why=why)
+        raise ValueError(why)
 
 
 def _admits_most(networks: list[Network]) -> bool:
@@ -130,3 +159,12 @@ def _network(text: str) -> Network:
         if mapped is not None:
             return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
     return network
+
+
+_CHECKS: Final[dict[str, Callable[[str], object]]] = {
+    "ip": _check_networks,
+    "mtls": parse_mtls,
+    "signature": parse_signature,
+    "jwt": parse_jwt,
+}
+"""What judges an argument, by kind; a ``ValueError`` says what is wrong with it."""

@@ -13,13 +13,12 @@ from underpass.model.duration import LONGEST, format_duration
 from underpass.model.errors_spec import (
     DurationInvalid,
     EngineUnknown,
-    GateConflict,
-    GateUnsupported,
     NameInvalid,
     OptionConflict,
     OptionInvalid,
     PublicNeedsDuration,
 )
+from underpass.model.gate_checks import check_gates
 from underpass.model.origin import Kind
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def check_spec(spec: TunnelSpec, *, public_limit: int) -> None:
     if spec.kind is not spec.origin.kind:
         why = f"the origin {spec.origin} is of kind {spec.origin.kind}"
         raise OptionConflict(option="this origin", kind=spec.kind, why=why)
-    _check_gates(spec)
+    check_gates(spec)
     _check_lease(spec.lease)
     for index, engine in enumerate(spec.engines):
         # Plug-ins may bring others: which of them are here, the registry of drivers knows.
@@ -84,26 +83,6 @@ def check_name(name: str) -> None:
     if name[2:4] == "--":
         # RFC 5891 keeps these for encoded names (xn--): they can look like somebody else's.
         raise NameInvalid(name=name, why="two hyphens in third place are kept for other alphabets")
-
-
-def _check_gates(spec: TunnelSpec) -> None:
-    kinds = [gate.kind for gate in spec.gates]
-    if spec.public and spec.gates:
-        why = "--public means that there is no gate"
-        raise GateConflict(first="--public", second=f"the gate {kinds[0]}", why=why)
-    for kind in kinds:
-        if kinds.count(kind) > 1:
-            why = "each gate stands once; name several networks in one ip gate"
-            raise GateConflict(first=kind, second=f"another {kind}", why=why)
-    if "bearer" in kinds and "basic" in kinds:
-        raise GateConflict(first="bearer", second="basic", why="both ask for Authorization")
-    if spec.kind is Kind.TCP:
-        for gate in spec.gates:
-            if gate.kind not in {"bearer", "ip"}:
-                raise GateUnsupported(gate=gate.kind, kind="tcp")
-        if "bearer" in kinds and "ip" in kinds:
-            why = "an ip gate opens a port, on which no token can be shown"
-            raise GateConflict(first="bearer", second="ip on a tcp tunnel", why=why)
 
 
 def _check_lease(lease: LeaseTerms) -> None:

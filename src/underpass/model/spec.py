@@ -8,10 +8,12 @@
     3001 --gate basic:alice --gate ip:10.0.0.0/8 --idle 15m --engine relay
     3001 --host-header origin --health-path /healthz --cors https://app.example.com
     3001 --tls passthrough
+    3001 --gate bearer --gate '/hooks/*=signature:github' --gate /healthz=open
 
 The words are those of ``underpass open``. ``parse_spec`` reads a line, ``str`` writes it back in
 this order and leaves defaults out; what ``str`` writes reads back as the same spec. The grammar
-of origins is in ``origin``, that of gates in ``gates``, that of durations in ``duration``.
+of origins is in ``origin``, that of gates in ``gates`` and ``gate_rules``, that of durations in
+``duration``.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any, Final, Literal, cast
 
 from underpass.model.duration import LONGEST, format_duration, parse_duration
 from underpass.model.errors_spec import OptionInvalid, SpecUnreadable
+from underpass.model.gate_rules import GateRule, parse_gates
 from underpass.model.gates import GateSpec, parse_gate
 from underpass.model.origin import Kind, Origin, parse_origin
 from underpass.model.rules import PUBLIC_LIMIT, check_spec, is_name
@@ -30,6 +33,7 @@ __all__ = [
     "DEFAULT_LEASE",
     "LONGEST",
     "PUBLIC_LIMIT",
+    "GateRule",
     "GateSpec",
     "Kind",
     "LeaseTerms",
@@ -39,6 +43,7 @@ __all__ = [
     "is_name",
     "parse_duration",
     "parse_gate",
+    "parse_gates",
     "parse_origin",
     "parse_spec",
 ]
@@ -67,7 +72,7 @@ class LeaseTerms:
 class TunnelSpec:
     """What the user declared. Making one settles defaults; ``validate`` judges it.
 
-    A spec without gates and without ``public`` does not exist: it gets a bearer gate.
+    A spec without gates, rules and ``public`` does not exist: it gets a bearer gate.
     """
 
     origin: Origin
@@ -76,11 +81,12 @@ class TunnelSpec:
     name: str = ""
     """First label of the public host name; "" asks the relay for a random one."""
     gates: tuple[GateSpec, ...] = ()
+    """All of them must be passed, on every path that no rule names."""
     lease: LeaseTerms = field(default_factory=LeaseTerms)
     engines: tuple[str, ...] = ("relay",)
     """Engines to try, best first."""
     public: bool = False
-    """No gate: everybody may come. Only for a short time (``PUBLIC_LIMIT``)."""
+    """No gate but those of rules: everybody may come. Only for a short time (``PUBLIC_LIMIT``)."""
     host_header: Literal["preserve", "origin"] = _SETTLED_LATER
     """What the origin sees as Host: the visitor's, or the origin's own address. When not given:
     ``origin`` for mcp, since stock MCP servers refuse foreign hosts; else ``preserve``."""
@@ -92,6 +98,9 @@ class TunnelSpec:
     """Where the visitor's TLS ends: at the relay, or here."""
     health: Literal["proof", "tcp"] = "proof"
     """``tcp``: periodic proofs of a tcp tunnel connect to the origin too."""
+    rules: tuple[GateRule, ...] = ()
+    """Gates for some paths, and choices between gates. What no rule names is judged by ``gates``;
+    without any it is open in ``public``, else refused."""
 
     def __post_init__(self) -> None:
         settle = object.__setattr__
@@ -99,7 +108,7 @@ class TunnelSpec:
             settle(self, "kind", self.origin.kind)
         if self.host_header is None:
             settle(self, "host_header", _default_host_header(self.kind))
-        if not self.gates and not self.public:
+        if not self.gates and not self.rules and not self.public:
             settle(self, "gates", (GateSpec("bearer"),))
 
     def validate(self, *, public_limit: int = PUBLIC_LIMIT) -> None:
@@ -113,8 +122,22 @@ class TunnelSpec:
         return "open" if is_open else "gated"
 
     @property
+    def every_gate(self) -> tuple[GateSpec, ...]:
+        """All gates, those of rules too, each once."""
+        ruled = (gate for rule in self.rules for gate in rule.gates)
+        return tuple(dict.fromkeys((*self.gates, *ruled)))
+
+    @property
+    def gate_texts(self) -> tuple[str, ...]:
+        """Gates and rules as written; empty when everybody may come everywhere."""
+        return (*map(str, self.gates), *map(str, self.rules))
+
+    @property
     def cidrs(self) -> tuple[str, ...]:
-        """Networks of the ``ip`` gate, for the relay's coarse rule."""
+        """Networks without which nothing of the tunnel can be had, for the relay's coarse rule;
+        empty: anybody may have to be let through to the gatehouse."""
+        if self.rules:
+            return ()
         return tuple(cidr for gate in self.gates for cidr in gate.cidrs)
 
     def words(self) -> tuple[str, ...]:
@@ -126,9 +149,8 @@ class TunnelSpec:
                 words.extend((option, value))
 
         say("--name", self.name)
-        for gate in self.gates:
-            if self.public or len(self.gates) > 1 or str(gate) != "bearer":
-                words.extend(("--gate", str(gate)))
+        if self.public or self.gate_texts != ("bearer",):
+            words.extend(word for text in self.gate_texts for word in ("--gate", text))
         if self.public:
             words.append("--public")
         say("--for", format_duration(lease.seconds), format_duration(DEFAULT_LEASE))
@@ -205,13 +227,14 @@ def _assemble(
             raise OptionInvalid(option="--" + key.replace("_", "-"), value=value, why=why)
         return value
 
+    gates, rules = parse_gates(value for word, value in often if word == "--gate")
     default_host = _default_host_header(origin.kind)
     other_host = "preserve" if default_host == "origin" else "origin"
     return TunnelSpec(
         origin,
         origin.kind,
         once.get("name", ""),
-        tuple(parse_gate(value) for word, value in often if word == "--gate"),
+        gates,
         LeaseTerms(
             once.get("owner", ""),
             once.get("purpose", ""),
@@ -225,4 +248,5 @@ def _assemble(
         tuple(value for word, value in often if word == "--cors"),
         cast(Literal["terminate", "passthrough"], among("tls", "terminate", "passthrough")),
         cast(Literal["proof", "tcp"], among("health", "proof", "tcp")),
+        rules,
     )

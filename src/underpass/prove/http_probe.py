@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,9 @@ from underpass.prove.verdicts import Outcome
 MAX_ANSWER_BYTES: Final = 16 * 1024
 # A proof's body has some 400 bytes.
 
+STRANGERS: Final = 4
+# How many closed paths one check asks for; with more rules the next check goes on where it ended.
+
 _USER_AGENT: Final = (b"User-Agent", b"underpass-prover")
 
 
@@ -71,14 +75,17 @@ class HttpProbe:
         *,
         stranger: str | None,
         gate_kinds: tuple[str, ...],
+        closed_paths: tuple[str, ...] = ("/",),
         seconds: float = PROBE_SECONDS,
     ) -> None:
-        """``stranger`` is an address that the ``ip`` gate must refuse, None when there is none."""
+        """``stranger`` is an address that the ``ip`` gates must refuse, None when there is none;
+        ``closed_paths`` are those where whoever shows nothing must be refused, one a rule."""
         self._door = door
         self._identity = identity
         self._clock = clock
         self._stranger = stranger
         self._gate_kinds = gate_kinds
+        self._closed_paths = deque(closed_paths if set(gate_kinds) - {"ip"} else ())
         self._seconds = seconds
 
     async def live(self, *, reach_origin: bool = True) -> Outcome:
@@ -96,8 +103,12 @@ class HttpProbe:
         layers: Layers = {}
         if "ip" in self._gate_kinds:
             layers = await self._ask_about_stranger()
-        if set(self._gate_kinds) - {"ip"} and not _has_failed(layers):
-            layers = await self._come_as_stranger()
+        for _ in range(min(len(self._closed_paths), STRANGERS)):
+            if _has_failed(layers):
+                break
+            path = self._closed_paths[0]
+            self._closed_paths.rotate(-1)
+            layers = await self._come_as_stranger(path)
         return Outcome(began, self._clock.now(), layers)
 
     async def _ask_gatehouse(self, foreign: str) -> Layers:
@@ -141,8 +152,8 @@ class HttpProbe:
             layers[Layer.GATE] = failure(findings.GATE_UNPROVEN)
         return layers
 
-    async def _come_as_stranger(self) -> Layers:
-        answer, layers = await self._exchange([])
+    async def _come_as_stranger(self, path: str) -> Layers:
+        answer, layers = await self._exchange([], path)
         if answer is None:
             return layers
         code, status = answer.code, answer.head.status
@@ -159,14 +170,14 @@ class HttpProbe:
             layers[Layer.GATE] = failure(findings.GATE_OPEN, f"status {status}")
         return layers
 
-    async def _exchange(self, headers: Headers) -> tuple[_Answer | None, Layers]:
+    async def _exchange(self, headers: Headers, path: str = "/") -> tuple[_Answer | None, Layers]:
         """Send one GET as any visitor would. Without an answer the layers end with a failure."""
         passed: Layers = {}
         try:
             async with asyncio.timeout(self._seconds):
                 visit = await self._door.enter(await self._door.look_up(passed), passed)
                 try:
-                    return await self._converse(visit, headers, passed), passed
+                    return await self._converse(visit, path, headers, passed), passed
                 finally:
                     visit.close()
         except DoorShut as shut:
@@ -174,9 +185,9 @@ class HttpProbe:
         except TimeoutError:
             return None, {**passed, **silence(passed)}
 
-    async def _converse(self, visit: Visit, headers: Headers, layers: Layers) -> _Answer:
+    async def _converse(self, visit: Visit, path: str, headers: Headers, layers: Layers) -> _Answer:
         host = self._door.address.authority.encode("ascii")
-        head = RequestHead(b"GET", b"/", host, [_USER_AGENT, *headers])
+        head = RequestHead(b"GET", path.encode("ascii"), host, [_USER_AGENT, *headers])
         try:
             visit.writer.write(request_bytes(head))
             await visit.writer.drain()

@@ -60,14 +60,18 @@ class Evidence:
         self,
         *,
         public: bool,
+        ruled: bool = False,
         live_interval: float,
         closed_interval: float,
         origin_expires: bool = True,
         seen_from: str = "here",
     ) -> None:
-        """``public``: no gate by intent. ``origin_expires`` is false for a tcp origin that is
-        not probed periodically: it is judged by the first proof and by real streams."""
+        """``public``: no gate by intent, but for the paths of rules when it is ``ruled``: then the
+        layer reads ``open`` once strangers were refused on those. ``origin_expires`` is false for
+        a tcp origin that is not probed periodically: it is judged by the first proof and by real
+        streams."""
         self._public = public
+        self._ruled = ruled
         self._seen_from = seen_from
         fresh = 2 * live_interval + GRACE
         self._fresh = dict.fromkeys(Layer, fresh)
@@ -154,7 +158,8 @@ class Evidence:
                 self._known[layer] = _Evidence(result, at)
 
     def _judge(self, layer: Layer, now: float) -> LayerResult:
-        if layer is Layer.GATE and self._public:
+        is_open = layer is Layer.GATE and self._public
+        if is_open and not self._ruled:
             return LayerResult(LayerStatus.OPEN)
         if layer is Layer.LINK and self._link.phase is not LinkPhase.ATTACHED:
             return _describe(self._link)
@@ -168,7 +173,7 @@ class Evidence:
             return _failure(findings.LINK_UNPROVEN)
         if now - known.at > self._fresh.get(layer, float("inf")):
             return _failure(findings.PROOF_STALE)
-        return known.result
+        return LayerResult(LayerStatus.OPEN) if is_open else known.result
 
 
 _PHASES: Final = {

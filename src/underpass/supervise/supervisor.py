@@ -162,10 +162,11 @@ class Supervisor:
     def _make_prover(self, opened: Opened, house: House) -> Prover:
         spec, engine = self._spec, self._engine
         quota = engine.quota if isinstance(engine, HasQuota) else None
-        schedule = Schedule(self._clock.now(), quota=quota, closed=not spec.public)
+        schedule = Schedule(self._clock.now(), quota=quota, closed=bool(spec.every_gate))
         spares_origin = spec.kind is Kind.TCP and spec.health != "tcp"
         evidence = Evidence(
             public=spec.public,
+            ruled=bool(spec.rules),
             live_interval=schedule.live_interval,
             closed_interval=schedule.closed_interval,
             origin_expires=not spares_origin,
@@ -227,7 +228,7 @@ class Supervisor:
             url=url or None,
             kind=spec.kind,
             state=self._machine.state,
-            gates=tuple(str(gate) for gate in spec.gates),
+            gates=spec.gate_texts,
             lease=Lease(spec.lease.owner, spec.lease.purpose, ends_at),
             engine=self._engine.name,
             verdict=self._machine.verdict,

@@ -14,7 +14,7 @@ from underpass.cli.options import PairType, SecondsType, json_option
 from underpass.cli.settings import SettingsCommand
 from underpass.guard.policy import load_policy
 from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
-from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec, parse_gate, parse_origin
+from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec, parse_gates, parse_origin
 
 POLICY_FILE = "policy.toml"
 
@@ -141,10 +141,12 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
 
 def declared(params: dict[str, Any]) -> TunnelSpec:
     """The tunnel that the parameters declare; raises the errors of the grammars."""
+    gates, rules = parse_gates(params["gate"])
     return TunnelSpec(
         origin=parse_origin(params["origin"]),
         name=params["name"] or "",
-        gates=tuple(parse_gate(text) for text in params["gate"]),
+        gates=gates,
+        rules=rules,
         lease=LeaseTerms(
             owner=params["owner"] or pwd.getpwuid(os.getuid()).pw_name,
             purpose=params["purpose"],

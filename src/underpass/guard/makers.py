@@ -1,0 +1,31 @@
+"""How gates that need more than their text are made, and of what."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from underpass.guard.checks import Gate
+from underpass.model.gates import GateSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """What a gate may be made of."""
+
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    """Variables that a reference ``env:NAME`` may name."""
+    wall_clock: Callable[[], float] = time.time
+    """Unix time."""
+    monotonic: Callable[[], float] = time.monotonic
+
+
+GateMaker = Callable[[GateSpec, Materials], Gate]
+"""Makes one gate; raises an ``UnderpassError`` for what stands in the way."""
+
+
+BUILT_IN: Final[Mapping[str, GateMaker]] = {}
+"""Makers by kind."""
