@@ -18,6 +18,7 @@ BUILT_IN: Final = {
     "relay": "underpass.drivers.relay_driver:RelayDriver",
     "ssh": "underpass.drivers.ssh.driver:SshDriver",
     "ssh-service": "underpass.drivers.ssh_service:SshServiceDriver",
+    "tailscale": "underpass.drivers.tailscale.driver:TailscaleDriver",
 }
 """Where the drivers that come with us are; one more line makes an engine known."""
 

@@ -1,0 +1,105 @@
+"""What is here of Tailscale: a daemon that answers, or a program to start one with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from typing import Final
+
+from underpass.drivers.errors import EngineMissing
+from underpass.drivers.observations import Refusal
+from underpass.drivers.plans import Detection, Site
+from underpass.drivers.process import minimal, run_to_end
+from underpass.drivers.tailscale.local_api import Answered, Denied, LocalApi, Silent
+from underpass.drivers.tailscale.settings import TailscaleSettings
+from underpass.drivers.tailscale.state import Status, judge
+
+ASK_SECONDS: Final = 5.0
+OLDEST: Final = (1, 52)
+# serve and funnel have their present shape since then.
+
+UNIX_SINCE: Final = (1, 94)
+# A Unix socket as a target of serve.
+
+HOW_TO_GET_IT: Final = "install it: https://tailscale.com/download, or use another engine"
+HOW_TO_START: Final = "start it: sudo systemctl start tailscaled, or use daemon=private"
+
+_VERSION: Final = re.compile(r"(\d{1,4})\.(\d{1,4})")
+
+
+async def ask_daemon(socket: str, site: Site) -> Detection:
+    """How the tailscaled at ``socket`` is. Never raises."""
+    installed = os.path.exists(socket) or bool(_which("tailscaled", site))  # noqa: ASYNC240
+    try:
+        async with LocalApi(socket) as api:
+            status = await api.status()
+    except Denied as error:
+        return Detection(installed, socket, why_not=f"it does not let this user look: {error}")
+    except (Silent, Answered) as error:
+        why = f"no tailscaled answers at {socket}: {error}"
+        return Detection(installed, socket, why_not=why, hint=HOW_TO_START)
+    return judge_daemon(socket, status)
+
+
+def judge_daemon(socket: str, status: Status) -> Detection:
+    """What a running tailscaled's status says of it. Pure, but for whose user asks."""
+    found = judge(status)
+    if isinstance(found, Refusal):
+        return Detection(
+            True,
+            socket,
+            status.version,
+            signed_in=False,
+            why_not=found.detail,
+            hint=found.hint,
+        )
+    return _judge_version(
+        socket,
+        status.version,
+        {"host": status.me.name, "suffix": status.tailnet.suffix if status.tailnet else ""},
+        signed_in=True,
+    )
+
+
+async def find_program(site: Site) -> Detection:
+    """The program for a daemon of one's own. Never raises."""
+    program = _which("tailscaled", site)
+    if program is None:
+        return Detection(False, why_not="there is no program tailscaled", hint=HOW_TO_GET_IT)
+    try:
+        code, lines = await run_to_end(
+            (program, "--version"),
+            environment=minimal(site.environment),
+            directory=site.directory,
+            seconds=ASK_SECONDS,
+        )
+    except EngineMissing as error:
+        return Detection(False, program, why_not=error.why, hint=HOW_TO_GET_IT)
+    settings = TailscaleSettings.parse(site.options)
+    has_key = bool(settings.auth_key_file or settings.auth_key(site) or settings.state)
+    version = lines[0].strip() if lines and code == 0 else ""
+    return _judge_version(program, version, {}, signed_in=has_key)
+
+
+def _judge_version(
+    program: str, version: str, facts: dict[str, str], *, signed_in: bool
+) -> Detection:
+    match = _VERSION.match(version)
+    if match is None or not version.isprintable():
+        why = f"{program} does not say that it is tailscaled"
+        return Detection(True, program, why_not=why, hint=HOW_TO_GET_IT)
+    version = version.partition("-")[0][:20]
+    numbers = int(match[1]), int(match[2])
+    if numbers < OLDEST:
+        why = f"tailscale {version} is older than 1.52"
+        return Detection(True, program, version, why_not=why, hint=HOW_TO_GET_IT)
+    # tailscaled lets only root lead visitors to a Unix socket, or who may become root by sudo.
+    is_unix = numbers >= UNIX_SINCE and os.geteuid() == 0
+    facts = {**facts, "unix": "yes" if is_unix else "no"}
+    limit = "visitors' addresses are not known: that needs root, and tailscale 1.94"
+    return Detection(True, program, version, signed_in, () if is_unix else (limit,), facts=facts)
+
+
+def _which(program: str, site: Site) -> str | None:
+    return shutil.which(program, path=site.environment.get("PATH"))
