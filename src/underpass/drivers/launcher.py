@@ -15,8 +15,11 @@ from typing import Final
 
 _LINES: Final = """\
 import os, sys
-parent, number, alone, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
-os.setsid() if alone == "alone" else os.setpgid(0, 0)
+parent, number, group, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+if group == "alone":
+    os.setsid()
+elif group == "grouped":
+    os.setpgid(0, 0)
 if sys.platform == "linux":
     import ctypes
     ctypes.CDLL(None).prctl(1, number, 0, 0, 0)  # PR_SET_PDEATHSIG
@@ -31,10 +34,14 @@ except OSError as error:
 # 126 and 127 are what shells answer for a command that cannot be run and one that is not found.
 
 
-def launcher(on_parent_death: signal.Signals, *, alone: bool = False) -> tuple[str, ...]:
+def launcher(
+    on_parent_death: signal.Signals, *, alone: bool = False, placed: bool = False
+) -> tuple[str, ...]:
     """The words to put before a program's own. Its signal mask and handlers are the defaults.
 
     ``alone``: without our terminal, on which it could ask for a password that nobody will type.
+    ``placed``: whoever starts it has given it a session of its own already.
     """
-    facts = (str(os.getpid()), str(int(on_parent_death)), "alone" if alone else "grouped")
+    group = "placed" if placed else "alone" if alone else "grouped"
+    facts = (str(os.getpid()), str(int(on_parent_death)), group)
     return (sys.executable, "-I", "-S", "-c", _LINES, *facts)

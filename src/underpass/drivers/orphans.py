@@ -20,7 +20,7 @@ import psutil
 OWNER: Final = "owner.json"
 PROGRAM: Final = "program.json"
 
-PREFIXES: Final = ("engine-", "reach-")
+PREFIXES: Final = ("bridge-", "engine-", "reach-")
 """Names of the directories that one ``open`` or ``reach`` makes for itself."""
 
 SAME_SECONDS: Final = 0.05
