@@ -49,6 +49,18 @@ ORIGINS = {
     "mcp+http://localhost:3001/mcp": Origin(
         "mcp+http", "localhost", 3001, "/mcp", "", "mcp+http://localhost:3001/mcp"
     ),
+    "mcp+unix:///run/mcp.sock": Origin(
+        "mcp+unix", "", 0, "", "/run/mcp.sock", "mcp+unix:///run/mcp.sock"
+    ),
+    "mcp+stdio:uvx some-server -v": Origin(
+        "mcp+stdio",
+        "",
+        0,
+        "",
+        "",
+        "mcp+stdio:uvx some-server -v",
+        ("uvx", "some-server", "-v"),
+    ),
 }
 
 

@@ -9,21 +9,26 @@
     unix:///run/app.sock          HTTP over a Unix socket
     tcp+unix:///run/pg.sock       bytes over a Unix socket
     mcp+http://localhost:3001/mcp a Model Context Protocol server over HTTP
+    mcp+unix:///run/mcp.sock      the same over a Unix socket
+    mcp+stdio:uvx some-server -v  the same over its stdin and stdout, started by us
 
 Parsing validates; ``str`` gives back what was written. A host is only checked for its form here:
 which address it leads to is decided, and judged, after resolution (``guard.control_ports``).
-There is no ``https``: TLS of an origin is carried by ``tcp://`` and ends there.
+There is no ``https``: TLS of an origin is carried by ``tcp://`` and ends there. The words of a
+command are split as a shell would split them, and no shell reads them.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from underpass.model.errors_spec import (
+    OptionConflict,
     OriginHasCredentials,
     OriginMalformed,
     PortOutOfRange,
@@ -43,6 +48,7 @@ class _Shape(StrEnum):
     WEB = "web"
     BYTES = "bytes"
     SOCKET = "socket"
+    COMMAND = "command"
 
 
 _SCHEMES: Final[dict[str, tuple[Kind, _Shape]]] = {
@@ -51,8 +57,12 @@ _SCHEMES: Final[dict[str, tuple[Kind, _Shape]]] = {
     "tcp": (Kind.TCP, _Shape.BYTES),
     "unix": (Kind.HTTP, _Shape.SOCKET),
     "tcp+unix": (Kind.TCP, _Shape.SOCKET),
+    "mcp+unix": (Kind.MCP, _Shape.SOCKET),
+    "mcp+stdio": (Kind.MCP, _Shape.COMMAND),
 }
 
+_SOCKETS: Final = frozenset({"unix", "tcp+unix", "mcp+unix"})
+_STDIO: Final = "mcp+stdio:"
 _LONGEST_TEXT: Final = 2_048
 _LONGEST_SOCKET: Final = 103
 # sun_path holds 104 bytes on macOS and 108 on Linux, each with the closing NUL.
@@ -77,6 +87,8 @@ class Origin:
     """Absolute path of the Unix socket, or ""."""
     text: str
     """What the user wrote."""
+    command: tuple[str, ...] = ()
+    """Program and arguments of a server that speaks over its stdin and stdout, or ()."""
 
     @property
     def is_unix(self) -> bool:
@@ -90,9 +102,12 @@ class Origin:
 
     @property
     def address(self) -> str:
-        """``host:port`` (brackets around IPv6) or the socket's path: for sentences and Host."""
+        """``host:port`` (brackets around IPv6), the socket's path, or the program's name: for
+        sentences and Host."""
         if self.socket:
             return self.socket
+        if self.command:
+            return self.command[0].rpartition("/")[2]
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -112,11 +127,13 @@ def parse_origin(text: str) -> Origin:
         raise OriginMalformed(text=text[:80], why="it is empty or longer than 2048 characters")
     if not text.isprintable():
         raise OriginMalformed(text=text, why="it holds a control character")
+    if text[: len(_STDIO)].lower() == _STDIO:
+        return _stdio(text, text[len(_STDIO) :])
     match = _SCHEME.fullmatch(text)
     scheme, rest = (match[1].lower(), match[2]) if match else ("http", text)
     if "@" in (re.split(r"[/?#]", rest, maxsplit=1)[0] if match else text):
         raise OriginHasCredentials
-    if re.search(r"[?#]", rest) and scheme not in {"unix", "tcp+unix"}:
+    if re.search(r"[?#]", rest) and scheme not in _SOCKETS:
         # Not repeated beyond the mark: keys are often found in queries.
         shown = re.split(r"[?#]", text, maxsplit=1)[0]
         raise OriginMalformed(text=shown, why="an origin has no query and no fragment")
@@ -133,6 +150,28 @@ def parse_origin(text: str) -> Origin:
         return Origin(scheme, host, port, _base_path(text, slash + path), "", text)
     host, port = _authority(text, rest, default=None)
     return Origin(scheme, host, port, "", "", text)
+
+
+def as_mcp(origin: Origin) -> Origin:
+    """The same service as a Model Context Protocol server; raises ``OptionConflict`` for bytes."""
+    if origin.kind is Kind.MCP:
+        return origin
+    if origin.kind is Kind.TCP:
+        raise OptionConflict(option="--mcp", kind="tcp", why="it speaks of HTTP")
+    if origin.is_unix:
+        return parse_origin(f"mcp+unix://{origin.socket}")
+    return parse_origin(f"mcp+http://{origin.address}{origin.path}")
+
+
+def _stdio(text: str, line: str) -> Origin:
+    try:
+        words = tuple(shlex.split(line))
+    except ValueError as error:
+        why = f"the command cannot be split: {str(error).lower()}"
+        raise OriginMalformed(text=text, why=why) from None
+    if not words or not words[0] or words[0].startswith(("-", "//")):
+        raise OriginMalformed(text=text, why="a program and its arguments stand behind the colon")
+    return Origin("mcp+stdio", "", 0, "", "", text, words)
 
 
 def _authority(text: str, authority: str, *, default: int | None) -> tuple[str, int]:
