@@ -1,22 +1,25 @@
 """Whether one HTTP request may reach the origin, and as what: decided in synchronous steps.
 
-The order is fixed: proofs (a valid MAC is the owner's own), preflights of allowed pages (browsers
-send them without credentials), the gates, on mcp tunnels the allow-list of Host and Origin, then
-the head as the origin shall see it, which judges every byte of it again. Nothing is sent before
-all of it has passed, and one head is judged by all. A gate that cannot say at once makes it two
-steps: ``admit`` tells what it waits for, and ``conclude`` goes on with the verdict (``held``).
+The order is fixed: proofs (a valid MAC is the owner's own), pages of our own, preflights of allowed
+pages (browsers send them without credentials), the gates, on mcp tunnels the allow-list of Host and
+Origin, then the head as the origin shall see it, which judges every byte of it again. Nothing is
+sent before all of it has passed, and one head is judged by all. A gate that cannot say at once
+makes it two steps: ``admit`` tells what it waits for, and ``conclude`` goes on with the verdict
+(``held``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
 
 from underpass.gatehouse.house import House
-from underpass.gatehouse.own_answers import OwnAnswer, denied, own_answer, preflight
+from underpass.gatehouse.own_answers import OwnAnswer, denied, over_quota, own_answer, preflight
 from underpass.gatehouse.ports import Peer
 from underpass.gatehouse.proof import PROOF_HEADER_LOWER, ProofRequest
 from underpass.gatehouse.rewrite import base_path, has_dot_segment, origin_host, rewrite
-from underpass.guard.outcomes import Deny, Later, NeedsBody, Pass
+from underpass.guard.outcomes import REFUSED, Deny, Later, NeedsBody, Pass
 from underpass.http.errors import HeadInvalid
 from underpass.http.jsonrpc import carries_jsonrpc
 from underpass.http.messages import RequestHead, lookup
@@ -35,17 +38,32 @@ class Admitted:
     """The target as the origin shall see it."""
     identity: str = ""
     """Who it is, as far as a gate knows (``Pass.identity``)."""
+    strip: tuple[bytes, ...] = ()
+    """The fields with the credential that passed (``Pass.strip``)."""
+
+
+class OwnPage(Enum):
+    """The request is for a page of ours: it is answered here, whatever the gates would say of one
+    for the origin."""
+
+    OWN_PAGE = auto()
+
+
+OWN_PAGE: Final = OwnPage.OWN_PAGE
 
 
 def admit(
     house: House, head: RequestHead, peer: Peer
-) -> Admitted | OwnAnswer | ProofRequest | NeedsBody | Later:
+) -> Admitted | OwnAnswer | OwnPage | ProofRequest | NeedsBody | Later:
     """Judge one request. What waits for a gate is to be concluded with that gate's verdict."""
     proof = _proof(house, head)
     if proof is not None:
         return proof
     if house.ends_tls and not (_is_ours(house, head.host) and _was_asked_for(peer, head.host)):
         return own_answer("host-misdirected")
+    inner = house.inner
+    if inner is not None and inner.takes(head.target):
+        return _admit_to_own_page(house, head, is_admitted=inner.admits(peer.address))
     if house.cors is not None:
         answer = house.cors.preflight(head)
         if answer is not None:
@@ -90,8 +108,24 @@ def conclude(
         )
     except HeadInvalid as error:
         return own_answer(error.code)
+    if house.observer is not None:
+        over = house.observer.admit()
+        if over is not None:
+            return over_quota(over)
     is_jsonrpc = settings.kind is Kind.MCP and carries_jsonrpc(head)
-    return Admitted(request, is_jsonrpc, target, judged.identity)
+    return Admitted(request, is_jsonrpc, target, judged.identity, judged.strip)
+
+
+def _admit_to_own_page(
+    house: House, head: RequestHead, *, is_admitted: bool
+) -> OwnAnswer | OwnPage:
+    """Where a visitor comes from and what it calls us counts for our own pages, too."""
+    if head.host.lower() not in house.public_hosts:
+        return own_answer("host-misdirected")
+    if not is_admitted:
+        house.books.denied += 1
+        return denied(REFUSED)
+    return OWN_PAGE
 
 
 def _proof(house: House, head: RequestHead) -> ProofRequest | None:

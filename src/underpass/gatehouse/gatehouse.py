@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from underpass.gatehouse.admission import Admitted, admit
+from underpass.gatehouse.admission import OWN_PAGE, Admitted, admit
 from underpass.gatehouse.allow_list import public_names
 from underpass.gatehouse.arm import ProbeArm
 from underpass.gatehouse.beginning import begin_admitted
@@ -23,6 +23,7 @@ from underpass.gatehouse.exchange_proof import ProofExchange
 from underpass.gatehouse.hangup import HangupWatch
 from underpass.gatehouse.held import HeldExchange
 from underpass.gatehouse.house import GatehouseSettings, House
+from underpass.gatehouse.inner_app import InnerApp, Pages
 from underpass.gatehouse.mcp_care import McpCare
 from underpass.gatehouse.origin_dialler import OriginDialler
 from underpass.gatehouse.origin_pool import OriginPool
@@ -47,7 +48,7 @@ class Gatehouse:
 
     Visitors may be answered before the ``open_…`` call returns. ``on_exchange`` is told of every
     exchange that ended, proofs excepted. ``permit`` is asked for each address and port before it is
-    dialled, for a Unix socket with its path and 0.
+    dialled, for a Unix socket with its path and 0. ``pages`` are served in the origin's place.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Gatehouse:
         permit: Callable[[str, int], bool] | None = None,
         tls: ssl.SSLContext | None = None,
         wall_clock: Callable[[], float] = time.time,
+        pages: Pages | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         books = Books()
@@ -80,6 +82,7 @@ class Gatehouse:
             public_hosts=frozenset(),
             public_origins=frozenset(origin.lower().encode() for origin in settings.cors),
             ends_tls=tls is not None,
+            inner=None if pages is None else InnerApp(pages, loop),
         )
         if settings.kind is Kind.MCP:
             self._house.mcp = McpCare(settings.origin, settings.name)
@@ -95,6 +98,8 @@ class Gatehouse:
         self._house.public_origins = origins | cors
         if self._house.mcp is not None:
             self._house.mcp.set_public_urls(urls)
+        if self._house.inner is not None and urls:
+            self._house.inner.rebase(urls[0])
 
     def set_tls(self, tls: ssl.SSLContext) -> None:
         """End passthrough visitors' TLS with ``tls`` from now on (a renewed certificate)."""
@@ -111,6 +116,9 @@ class Gatehouse:
             proof.begin()
             return proof
         house.books.http_exchanges += 1
+        if admitted is OWN_PAGE:
+            assert house.inner is not None
+            return house.inner.open(visitor, head, peer)
         if type(admitted) is Admitted:
             return begin_admitted(house, visitor, head, admitted)
         if isinstance(admitted, (NeedsBody, Later)):
@@ -174,7 +182,11 @@ class Gatehouse:
         let their carriers end them before."""
         self._house.pool.close()
         self._watch.close()
+        if self._house.inner is not None:
+            self._house.inner.close()
 
     async def wait_closed(self) -> None:
         """Wait until every connection that ``close`` closed is gone."""
         await self._house.pool.wait_closed()
+        if self._house.inner is not None:
+            await self._house.inner.wait_closed()

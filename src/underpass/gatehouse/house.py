@@ -10,12 +10,14 @@ from typing import Protocol
 from underpass.gatehouse.arm import ProbeArm
 from underpass.gatehouse.books import Books, ExchangeRecord
 from underpass.gatehouse.held_budget import HeldBudget
+from underpass.gatehouse.inner_app import InnerApp
 from underpass.gatehouse.mcp_care import McpCare
 from underpass.gatehouse.origin_pool import OriginPool
 from underpass.gatehouse.proof import ProofChecker
 from underpass.guard.gates import Guard
 from underpass.http.cors import Cors
 from underpass.model.origin import Kind, Origin
+from underpass.observe.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,11 @@ class House:
     """Visitors' TLS ends here (``--tls passthrough``), so Host is judged here, too."""
     mcp: McpCare | None = None
     """For mcp tunnels: what sets their answers right."""
+    observer: Observer | None = None
+    """Records and meters exchanges; None: nobody does."""
     origin_is_plain: bool = False
     """The origin has spoken HTTP (or at least no TLS) since it was last found away."""
     held: HeldBudget = field(default_factory=HeldBudget)
     """Bodies that gates have asked for."""
+    inner: InnerApp | None = None
+    """Pages of our own, beside the origin."""

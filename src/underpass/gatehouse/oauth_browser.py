@@ -1,0 +1,77 @@
+"""The browser in which a sign-in takes place: its cookie, and the seal on what its form sends.
+
+A form is believed when it comes from our own page in the very browser that was shown it: the seal
+is a MAC over the cookie and the request that the page was about, and ``Origin`` must be ours.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from hashlib import sha256
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+
+from starlette.responses import Response
+
+from underpass.guard.oauth.place import OWN
+
+_BARE: Final = "underpass-browser"
+_SECURE: Final = "__Secure-" + _BARE
+MAX_COOKIE: Final = 128
+COOKIE_SECONDS: Final = 900
+
+
+class Browsers:
+    """Tells browsers apart; its key lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+
+    def read(self, headers: Mapping[str, str], *, secure: bool) -> str:
+        """What the browser showed; "" for none, or one that cannot be ours."""
+        try:
+            jar = SimpleCookie(headers.get("cookie", ""))
+        except CookieError:
+            return ""
+        found = jar.get(_name(secure))
+        value = "" if found is None else found.value
+        return value if 0 < len(value) <= MAX_COOKIE and value.isascii() else ""
+
+    def fresh(self) -> str:
+        """A value for a browser that has none."""
+        return secrets.token_urlsafe(32)
+
+    def set(self, response: Response, browser: str, *, secure: bool) -> None:
+        """Have the browser keep ``browser`` for our own pages only: the origin never gets it."""
+        response.set_cookie(
+            _name(secure),
+            browser,
+            max_age=COOKIE_SECONDS,
+            path=OWN,
+            secure=secure,
+            httponly=True,
+            # Lax: the way back from an outside provider is a navigation from another site.
+            samesite="lax",
+        )
+
+    def seal(self, browser: str, query: str) -> str:
+        """The seal for a page about ``query`` in ``browser``."""
+        text = f"{len(browser)}:{browser}:{query}".encode()
+        return hmac.digest(self._key, text, sha256).hex()
+
+    def is_sealed(self, browser: str, query: str, seal: str) -> bool:
+        """Whether ``seal`` is the one for them."""
+        expected = self.seal(browser, query).encode()
+        return bool(browser) and hmac.compare_digest(expected, seal.encode("utf-8", "replace"))
+
+
+def is_own_page(headers: Mapping[str, str], issuer: str) -> bool:
+    """Whether a form was sent by a page of ours, as far as the browser says so."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    return origin == issuer and site in (None, "same-origin")
+
+
+def _name(secure: bool) -> str:
+    return _SECURE if secure else _BARE
