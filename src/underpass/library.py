@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from underpass.model.gate_rules import parse_gates
 from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
-from underpass.model.origin import parse_origin
+from underpass.model.origin import as_mcp, parse_origin
 from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Opening:
 def open(
     origin: int | str,
     *,
+    mcp: bool = False,
     name: str = "",
     gates: Iterable[str] = (),
     public: bool = False,
@@ -101,15 +102,17 @@ def open(
     """Declare a tunnel to ``origin`` (as on the command line; a number is a port).
 
     The words are those of ``underpass open``: ``gates`` are texts like ``bearer`` or
-    ``/hooks/*=signature:github``, ``seconds`` is the lease. Enter it with ``async with`` or
+    ``/hooks/*=signature:github``, ``seconds`` is the lease; ``mcp`` says that the origin is an MCP
+    server, as ``mcp+http://`` does. Enter it with ``async with`` or
     ``with``; that returns when a first proof has passed and raises the ``UnderpassError`` that
     stood in the way, with nothing left behind.
     """
     from underpass.api.places import runtime_dir, state_dir
 
     plain, rules = parse_gates(gates)
+    declared = parse_origin(str(origin))
     spec = TunnelSpec(
-        parse_origin(str(origin)),
+        as_mcp(declared) if mcp else declared,
         name=name,
         gates=plain,
         rules=rules,

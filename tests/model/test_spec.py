@@ -84,7 +84,7 @@ def test_every_example_of_a_gate_is_read_and_written_back() -> None:
 
 def test_every_example_of_a_spec_is_whole_and_written_back() -> None:
     texts = examples(spec.__doc__)
-    assert len(texts) == 9
+    assert len(texts) == 10
     for text in texts:
         read = parse_spec(text)
         read.validate()

@@ -21,6 +21,7 @@ from underpass.api.places import socket_path
 from underpass.assembly.access import Access, grant_access
 from underpass.assembly.engines import Chosen, choose
 from underpass.assembly.keys import connector_key
+from underpass.assembly.origin import Delivery, deliver
 from underpass.assembly.relay import embed_relay
 from underpass.drivers.base import DialsPublic, DialsReach, Engine, LinkPhase, LinkView, Opened
 from underpass.drivers.orphans import claim, sweep
@@ -155,6 +156,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         directory = Path(tempfile.mkdtemp(prefix="engine-", dir=options.runtime_dir))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         claim(directory)
+        delivery = await deliver(spec, options.runtime_dir, stack)
         chosen = await choose(
             spec,
             directory=directory,
@@ -162,7 +164,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
             options=dict(options.engine_options),
             relay=lambda: _find_relay(options, stack, doors),
         )
-        site = _Site(spec, options, chosen, forged, doors)
+        site = _Site(spec, options, chosen, forged, doors, delivery)
         supervisor = site.supervise(policy)
         verdict = await supervisor.open(options.timeout)
         stack.push_async_callback(supervisor.close)
@@ -199,6 +201,7 @@ class _Site:
     chosen: Chosen
     forged: Forged
     doors: ControlPorts
+    delivery: Delivery
 
     @property
     def address(self) -> RelayAddress | None:
@@ -214,14 +217,14 @@ class _Site:
 
         def make_house(on_exchange: Callable[[ExchangeRecord], None]) -> House:
             settings = GatehouseSettings(
-                origin=spec.origin,
+                origin=self.delivery.origin,
                 kind=spec.kind,
                 name=identity.name,
                 instance=identity.instance,
                 proof_key=identity.key,
                 host_header=spec.host_header,
                 cors=spec.cors,
-                health_path=spec.health_path,
+                health_path=self.delivery.health_path,
             )
             return Gatehouse(
                 settings,
@@ -263,6 +266,8 @@ class _Site:
         return grant_access(self.spec, self.forged, supervisor.status().url or "", path)
 
     def _permit(self, host: str, port: int) -> bool:
+        if self.delivery.is_ours:
+            return True
         if self.spec.origin.is_unix:
             return self.doors.what_is_socket(host) is None
         self.doors.refresh(time.monotonic())
@@ -300,7 +305,7 @@ class _Site:
 
 async def _resolve(origin: Origin) -> list[tuple[str, int]]:
     """The pairs that the origin's name leads to now; none if it leads nowhere yet."""
-    if origin.is_unix:
+    if origin.is_unix or origin.command:
         return []
     try:
         found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port)

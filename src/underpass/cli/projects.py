@@ -23,6 +23,7 @@ FREE: Final = frozenset(
         "purpose",
         "for",
         "idle",
+        "mcp",
         "host-header",
         "health-path",
         "health",

@@ -33,6 +33,7 @@ class OpenTable(Table):
     idle: str | None = None
     owner: str | None = None
     purpose: str | None = None
+    mcp: bool | None = None
     host_header: Literal["preserve", "origin"] | None = None
     health_path: str | None = None
     health: Literal["proof", "tcp"] | None = None

@@ -8,6 +8,7 @@
     3001 --gate basic:alice --gate ip:10.0.0.0/8 --idle 15m --engine relay
     3001 --host-header origin --health-path /healthz --cors https://app.example.com
     3001 --tls passthrough
+    3001 --mcp --name tools
     3001 --gate bearer --gate '/hooks/*=signature:github' --gate /healthz=open
 
 The words are those of ``underpass open``. ``parse_spec`` reads a line, ``str`` writes it back in
@@ -26,7 +27,7 @@ from underpass.model.duration import LONGEST, format_duration, parse_duration
 from underpass.model.errors_spec import OptionInvalid, SpecUnreadable
 from underpass.model.gate_rules import GateRule, parse_gates
 from underpass.model.gates import GateSpec, parse_gate
-from underpass.model.origin import Kind, Origin, parse_origin
+from underpass.model.origin import Kind, Origin, as_mcp, parse_origin
 from underpass.model.rules import PUBLIC_LIMIT, check_spec, is_name
 
 __all__ = [
@@ -204,6 +205,9 @@ def parse_spec(text: str) -> TunnelSpec:
     for word in rest:
         if word == "--public":
             public = True
+            continue
+        if word == "--mcp":
+            origin = as_mcp(origin)
             continue
         if word not in _ONCE and word not in _OFTEN:
             raise SpecUnreadable(why=f"unknown word {word!r}")

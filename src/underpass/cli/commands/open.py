@@ -14,7 +14,8 @@ from underpass.cli.options import PairType, SecondsType, json_option
 from underpass.cli.settings import SettingsCommand
 from underpass.guard.policy import load_policy
 from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
-from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec, parse_gates, parse_origin
+from underpass.model.origin import as_mcp, parse_origin
+from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec, parse_gates
 
 POLICY_FILE = "policy.toml"
 
@@ -57,6 +58,7 @@ class OpenCommand(SettingsCommand):
     metavar="GATE",
     help="bearer, basic[:USER], ip:CIDR[,CIDR…] or link; may be repeated. Default: bearer.",
 )
+@click.option("--mcp", is_flag=True, help="ORIGIN is an MCP server, as mcp+http:// says.")
 @click.option("--public", is_flag=True, help="No gate at all. Needs --for of at most 1h.")
 @click.option("--for", "for", type=SecondsType(), help="Until the lease ends. Default: 8h.")
 @click.option("--idle", type=SecondsType(), help="Close after so long without a visitor.")
@@ -121,8 +123,9 @@ class OpenCommand(SettingsCommand):
 def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
     """Open a tunnel to ORIGIN and keep it open until Ctrl-C or the end of its lease.
 
-    ORIGIN is 3001, http://host:port/base, mcp+http://host:port/mcp, tcp://host:port,
-    unix:///path or tcp+unix:///path. Its URL is printed once a proof has passed.
+    ORIGIN is 3001, http://host:port/base, tcp://host:port, unix:///path, tcp+unix:///path,
+    mcp+http://host:port/mcp, mcp+unix:///path or 'mcp+stdio:COMMAND …'. Its URL is printed once a
+    proof has passed.
     """
     take_via(params)
     spec = declared(params)
@@ -141,9 +144,10 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
 
 def declared(params: dict[str, Any]) -> TunnelSpec:
     """The tunnel that the parameters declare; raises the errors of the grammars."""
+    origin = parse_origin(params["origin"])
     gates, rules = parse_gates(params["gate"])
     return TunnelSpec(
-        origin=parse_origin(params["origin"]),
+        origin=as_mcp(origin) if params["mcp"] else origin,
         name=params["name"] or "",
         gates=gates,
         rules=rules,
