@@ -15,9 +15,12 @@ GROUP: Final = "underpass.drivers"
 
 BUILT_IN: Final = {
     "bore": "underpass.drivers.bore:BoreDriver",
+    "cloudflare": "underpass.drivers.cloudflare.driver:CloudflareDriver",
+    "ngrok": "underpass.drivers.ngrok.driver:NgrokDriver",
     "relay": "underpass.drivers.relay_driver:RelayDriver",
     "ssh": "underpass.drivers.ssh.driver:SshDriver",
     "ssh-service": "underpass.drivers.ssh_service:SshServiceDriver",
+    "wireguard": "underpass.drivers.wireguard.driver:WireGuardDriver",
     "tailscale": "underpass.drivers.tailscale.driver:TailscaleDriver",
 }
 """Where the drivers that come with us are; one more line makes an engine known."""
