@@ -13,6 +13,7 @@ from underpass.gatehouse.arm import FIRST_BYTE_SECONDS
 from underpass.gatehouse.books import ExchangeRecord
 from underpass.gatehouse.foreign import judge_foreign
 from underpass.gatehouse.house import Dial, House
+from underpass.gatehouse.observed import note_denied, note_proof
 from underpass.gatehouse.origin_connection import OriginConnection
 from underpass.gatehouse.ports import Peer, Visitor
 from underpass.guard.gates import Deny
@@ -77,7 +78,7 @@ class ByteExchange:
         self._house.books.byte_exchanges += 1
         self._peer = None
         if not self._house.guard.judge_token(token):
-            self._deny("token-refused")
+            self._deny("token-refused", "bearer")
         elif self._house.arm.is_armed:
             self._wait_first_byte()
         else:
@@ -214,6 +215,7 @@ class ByteExchange:
             self._judge_and_dial()
             return
         house.books.proofs += 1
+        note_proof(self._visitor)
         house.books.byte_exchanges -= 1  # a proof is not metered
         settings = house.settings
         gate = judge_foreign(house, foreign).status if foreign else "skipped"
@@ -234,14 +236,18 @@ class ByteExchange:
         if peer is not None:
             judged = self._house.guard.judge_address(peer.address)
             if isinstance(judged, Deny):
-                self._deny(judged.code)
+                self._deny(judged.code, "ip")
                 return
+        if self._house.observer is not None and self._house.observer.admit() is not None:
+            self._break("quota-reached")
+            return
         self._dial = self._house.pool.dial(self)
 
     # How an exchange ends.
 
-    def _deny(self, code: str) -> None:
+    def _deny(self, code: str, gate: str) -> None:
         self._house.books.denied += 1
+        note_denied(self._visitor, gate)
         self._break(code)
 
     def _finish_if_both_ended(self) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from underpass.gatehouse.books import ExchangeRecord
 from underpass.gatehouse.exchange_bytes import ByteExchange
 from underpass.gatehouse.house import Dial, House
+from underpass.gatehouse.observed import note_denied
 from underpass.gatehouse.origin_connection import OriginConnection
 from underpass.gatehouse.own_answers import OwnAnswer, own_answer, render_own
 from underpass.gatehouse.ports import Peer, Visitor
@@ -121,6 +122,8 @@ class HttpExchange:
 
     def begin_answer(self, answer: OwnAnswer) -> None:
         """Answer ourselves; the origin hears nothing."""
+        if answer.gate is not None:
+            note_denied(self._visitor, answer.gate)
         self._answer(answer)
 
     # The visitor's side (ports.Exchange).
@@ -412,7 +415,9 @@ class HttpExchange:
         assert connection is not None
         if not self._is_request_whole:
             connection.abort()
-        elif self._reader.keep_alive:
+        elif self._reader.keep_alive and not self._trailers:
+            # A server may take trailers for fields of its next request (aiohttp 3.14 does): what
+            # has carried some carries nobody else's.
             self._house.pool.give_back(connection)
         else:
             connection.close()

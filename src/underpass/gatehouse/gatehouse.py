@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from underpass.gatehouse.admission import OWN_PAGE, Admitted, admit
+from underpass.gatehouse.admission import OWN_PAGE, Admitted, OwnPage, admit
 from underpass.gatehouse.allow_list import public_names
 from underpass.gatehouse.arm import ProbeArm
 from underpass.gatehouse.beginning import begin_admitted
@@ -25,6 +25,7 @@ from underpass.gatehouse.held import HeldExchange
 from underpass.gatehouse.house import GatehouseSettings, House
 from underpass.gatehouse.inner_app import InnerApp, Pages
 from underpass.gatehouse.mcp_care import McpCare
+from underpass.gatehouse.observed import Observed, is_strangers_proof
 from underpass.gatehouse.origin_dialler import OriginDialler
 from underpass.gatehouse.origin_pool import OriginPool
 from underpass.gatehouse.origin_probe import OriginProbe
@@ -39,6 +40,9 @@ from underpass.guard.gates import Guard, Later, NeedsBody
 from underpass.http.cors import Cors
 from underpass.http.messages import RequestHead
 from underpass.model.origin import Kind
+from underpass.observe.observer import Observer
+
+Verdict = Admitted | OwnAnswer | OwnPage | NeedsBody | Later
 
 
 class Gatehouse:
@@ -47,8 +51,9 @@ class Gatehouse:
     ``tls`` holds the certificate for ``--tls passthrough``; replace it by ``set_tls``.
 
     Visitors may be answered before the ``open_…`` call returns. ``on_exchange`` is told of every
-    exchange that ended, proofs excepted. ``permit`` is asked for each address and port before it is
-    dialled, for a Unix socket with its path and 0. ``pages`` are served in the origin's place.
+    exchange that ended, proofs excepted; ``observer`` records and meters them. ``permit`` is asked
+    for each address and port before it is dialled, for a Unix socket with its path and 0.
+    ``pages`` are served in the origin's place.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Gatehouse:
         permit: Callable[[str, int], bool] | None = None,
         tls: ssl.SSLContext | None = None,
         wall_clock: Callable[[], float] = time.time,
+        observer: Observer | None = None,
         pages: Pages | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -82,6 +88,7 @@ class Gatehouse:
             public_hosts=frozenset(),
             public_origins=frozenset(origin.lower().encode() for origin in settings.cors),
             ends_tls=tls is not None,
+            observer=observer,
             inner=None if pages is None else InnerApp(pages, loop),
         )
         if settings.kind is Kind.MCP:
@@ -111,11 +118,32 @@ class Gatehouse:
         """Begin one HTTP exchange."""
         house = self._house
         admitted = admit(house, head, peer)
-        if type(admitted) is ProofRequest:
+        if isinstance(admitted, ProofRequest):
             proof = ProofExchange(house, visitor, admitted)
             proof.begin()
             return proof
         house.books.http_exchanges += 1
+        if house.observer is not None:
+            return self._open_observed(house.observer, visitor, head, peer, admitted)
+        return self._begin_http(visitor, head, peer, admitted)
+
+    def _open_observed(
+        self, observer: Observer, visitor: Visitor, head: RequestHead, peer: Peer, verdict: Verdict
+    ) -> Exchange:
+        if isinstance(verdict, OwnAnswer) and verdict.gate is not None and is_strangers_proof(head):
+            return self._begin_http(visitor, head, peer, verdict)
+        tape = observer.begin("http", peer.address)
+        tape.request = head
+        observed = Observed(observer, visitor, tape)
+        if isinstance(verdict, Admitted):
+            observed.passed(verdict.strip, verdict.identity)
+        observed.exchange = self._begin_http(observed, head, peer, verdict)
+        return observed
+
+    def _begin_http(
+        self, visitor: Visitor, head: RequestHead, peer: Peer, admitted: Verdict
+    ) -> Exchange:
+        house = self._house
         if admitted is OWN_PAGE:
             assert house.inner is not None
             return house.inner.open(visitor, head, peer)
@@ -132,15 +160,27 @@ class Gatehouse:
 
     def open_bytes(self, visitor: Visitor, peer: Peer) -> Exchange:
         """Begin one byte stream to a tcp origin."""
-        exchange = ByteExchange(self._house, visitor, peer)
+        observed = self._observe_bytes("tcp", visitor, peer)
+        exchange = ByteExchange(self._house, observed or visitor, peer)
+        if observed is not None:
+            observed.exchange = exchange
         exchange.begin()
-        return exchange
+        return observed or exchange
 
     def open_reach(self, visitor: Visitor, peer: Peer, token: str) -> Exchange:
         """Begin one byte stream whose visitor showed ``token``."""
-        exchange = ByteExchange(self._house, visitor, peer)
+        observed = self._observe_bytes("reach", visitor, peer)
+        exchange = ByteExchange(self._house, observed or visitor, peer)
+        if observed is not None:
+            observed.exchange = exchange
         exchange.begin_reach(token)
-        return exchange
+        return observed or exchange
+
+    def _observe_bytes(self, kind: str, visitor: Visitor, peer: Peer) -> Observed | None:
+        observer = self._house.observer
+        if observer is None:
+            return None
+        return Observed(observer, visitor, observer.begin(kind, peer.address))
 
     def open_tls(self, visitor: Visitor, peer: Peer) -> Exchange:
         """Begin one visitor's own TLS connection, ended here. Without a certificate of ours

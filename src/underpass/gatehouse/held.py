@@ -19,6 +19,7 @@ from underpass.gatehouse.beginning import begin_admitted
 from underpass.gatehouse.exchange_http import MAX_EARLY_BYTES, HttpExchange
 from underpass.gatehouse.feeder import Feeder
 from underpass.gatehouse.house import House
+from underpass.gatehouse.observed import note_passed
 from underpass.gatehouse.own_answers import OwnAnswer, own_answer
 from underpass.gatehouse.ports import Exchange, Peer, Visitor
 from underpass.guard.outcomes import AWAY, TOO_LARGE, Later, NeedsBody, Outcome
@@ -174,6 +175,7 @@ class HeldExchange:
             self._go_on(outcome)
 
     def _admit(self, admitted: Admitted) -> None:
+        note_passed(self._visitor, admitted.strip, admitted.identity)
         parts, self._parts = self._parts, []
         feeder = Feeder(self._house, self._visitor, parts, self._credited)
         visitor = feeder if self._credited else self._visitor

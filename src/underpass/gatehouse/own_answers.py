@@ -7,7 +7,7 @@ origin answers costs nothing for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from underpass.guard.gates import Deny
@@ -15,6 +15,7 @@ from underpass.http.answers import NOT_JSONRPC, NULL_ID, TABLE, Answer, answer, 
 from underpass.http.jsonrpc import IdScanner, carries_jsonrpc
 from underpass.http.messages import Headers, RequestHead, ResponseHead
 from underpass.model.origin import Kind
+from underpass.observe.quota import OverQuota
 
 ERROR_FIELD: Final = b"underpass-error"
 
@@ -27,6 +28,7 @@ _OWN: Final = {
         Answer(403, "origin-field-refused", "pages of this web origin may not call this tunnel"),
         Answer(400, "target-outside-base", "the path may not hold dot segments here"),
         Answer(400, "path-ambiguous", "this path could be read in two ways, so no gate judges it"),
+        Answer(429, "quota-reached", "this tunnel has carried as much as it may for now"),
         Answer(503, "gate-away", "nobody can say now whether you may pass", 2),
         Answer(400, "head-invalid", "this is no valid HTTP request", closes=True),
     )
@@ -41,6 +43,8 @@ class OwnAnswer:
     extra: Headers
     head: ResponseHead | None = None
     """A whole answer without a body that stands in place of the rendered one (a preflight's)."""
+    gate: str | None = None
+    """The kind of the gate that refused, "" where it is not known; None: no gate did."""
 
 
 def own_answer(code: str, extra: Headers | None = None) -> OwnAnswer:
@@ -51,9 +55,15 @@ def own_answer(code: str, extra: Headers | None = None) -> OwnAnswer:
 def denied(deny: Deny) -> OwnAnswer:
     """The answer to a visitor whom a gate refused."""
     if deny.status not in (401, 403):
-        return own_answer(deny.code, deny.challenge)
+        return replace(own_answer(deny.code, deny.challenge), gate=deny.gate)
     general = TABLE["gate-unauthenticated" if deny.status == 401 else "gate-refused"]
-    return OwnAnswer(Answer(deny.status, deny.code, general.sentence), deny.challenge)
+    answer = Answer(deny.status, deny.code, general.sentence)
+    return OwnAnswer(answer, deny.challenge, gate=deny.gate)
+
+
+def over_quota(over: OverQuota) -> OwnAnswer:
+    """The answer to a visitor for whom the tunnel's quota has no room."""
+    return own_answer("quota-reached", [(b"Retry-After", b"%d" % over.retry_after)])
 
 
 def preflight(head: ResponseHead) -> OwnAnswer:

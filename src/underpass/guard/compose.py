@@ -8,6 +8,7 @@ verdict that comes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from underpass.guard.checks import Gate
@@ -55,7 +56,7 @@ def all_of(gates: Sequence[Gate], ask: Ask, so_far: Pass = PASSED) -> Outcome:
     for gate in gates:
         outcome = ask(gate)
         if isinstance(outcome, Deny):
-            return outcome
+            return outcome if outcome.gate else replace(outcome, gate=gate.kind)
         if isinstance(outcome, Pass):
             so_far = both(so_far, outcome)
         else:
@@ -121,5 +122,6 @@ def _merged(denials: list[Deny]) -> Deny:
             challenge: Headers = []
             for deny in chosen:
                 challenge += [line for line in deny.challenge if line not in challenge]
-            return Deny(status, chosen[0].code, challenge)
+            gates = dict.fromkeys(deny.gate for deny in chosen if deny.gate)
+            return Deny(status, chosen[0].code, challenge, "|".join(gates))
     return denials[0]

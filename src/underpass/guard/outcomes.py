@@ -36,6 +36,8 @@ class Deny:
     """For ``Underpass-Error``; the same whatever was wrong with the credential."""
     challenge: Headers = field(default_factory=list)
     """``WWW-Authenticate``, where the scheme has one."""
+    gate: str = field(default="", compare=False)
+    """The kind of the gate that refused, for the owner's eyes only; "" where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

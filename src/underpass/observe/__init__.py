@@ -1,0 +1,1 @@
+"""What happened: exchanges recorded without their secrets, counted, and held against quotas."""

@@ -1,0 +1,222 @@
+"""From a tape to what is kept of it: parsed into parts, and without its secrets. Pure.
+
+The whole of a direction is searched for secrets at once, whatever parts it came in; only then it is
+cut into the events or frames that people know it by. What cannot be searched is not kept: codings
+that we cannot undo, compressed frames, the bytes of plain TCP.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Final
+
+from underpass.http.messages import Headers, RequestHead, ResponseHead, lookup
+from underpass.observe.frames import Frame, read_frames
+from underpass.observe.record import Body, Messages, Outline, Part
+from underpass.observe.redaction import Redaction
+from underpass.observe.tape import Side, Tape
+
+HEADS_ONLY: Final = "heads only"
+PLAIN_BYTES: Final = "bytes"
+
+_EVENT_END: Final = re.compile(rb"\r?\n\r?\n|\r\r")
+
+_ZLIB_WINDOW: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
+"""For ``deflate`` zlib finds out by itself whether there is a wrapper."""
+
+
+def develop(
+    tape: Tape, redaction: Redaction, *, tunnel: str, keeps_bodies: bool, limit: int
+) -> tuple[Outline, Messages]:
+    """The outline and the messages of ``tape`` as it is now. ``limit`` bounds what is decoded."""
+    outline = _outline(tape, tunnel)
+    messages = Messages()
+    request, response = tape.request, tape.response
+    if request is not None:
+        target, count = redaction.target(request.target)
+        fields, number = redaction.fields(request.headers, tape.strip)
+        outline.method = request.method.decode("latin-1")
+        outline.target = target.decode("utf-8", "replace")
+        outline.host = request.host.decode("latin-1")
+        messages.request_fields = fields
+        messages.redacted = count + number
+        if tape.request_trailers:
+            messages.request_trailers, _ = redaction.fields(tape.request_trailers)
+    if response is not None:
+        messages.response_fields, messages.response.redacted = redaction.fields(response.headers)
+        messages.reason = response.reason
+        if tape.response_trailers:
+            messages.response_trailers, _ = redaction.fields(tape.response_trailers)
+    room = limit if keeps_bodies else 0
+    if tape.kind == "websocket":
+        messages.request = _frames(tape.up, tape, redaction, keeps_bodies)
+        down = _frames(tape.down, tape, redaction, keeps_bodies)
+    elif tape.kind in ("tcp", "reach", "upgrade"):
+        messages.request = _unseen(tape.up, PLAIN_BYTES)
+        down = _unseen(tape.down, PLAIN_BYTES)
+    else:
+        if tape.up.size:
+            messages.request = _body(tape.up, request, redaction, room)
+        if tape.kind == "events":
+            down = _events(tape, redaction, keeps_bodies)
+        elif tape.down.size:
+            down = _body(tape.down, response, redaction, room)
+        else:
+            down = Body()
+    down.redacted += messages.response.redacted
+    messages.response = down
+    return outline, messages
+
+
+def _outline(tape: Tape, tunnel: str) -> Outline:
+    begun = tape.begun
+    return Outline(
+        id=tape.id,
+        tunnel=tunnel,
+        kind=tape.kind,
+        at=tape.at,
+        status=tape.response.status if tape.response is not None else 0,
+        outcome=tape.outcome,
+        code=tape.code,
+        gate=tape.gate,
+        visitor=tape.address,
+        identity=tape.identity,
+        first=None if tape.first is None else tape.first - begun,
+        total=None if tape.ended is None else tape.ended - begun,
+        up=tape.up.size,
+        down=tape.down.size,
+        replay_of=tape.is_replay_of,
+    )
+
+
+def _unseen(side: Side, why: str) -> Body:
+    return Body(cut=side.size > 0, opaque=why if side.size else "")
+
+
+def _body(
+    side: Side, head: RequestHead | ResponseHead | None, redaction: Redaction, room: int
+) -> Body:
+    """A body as one piece."""
+    if room <= 0:
+        return _unseen(side, HEADS_ONLY)
+    data = side.parts[0] if len(side.parts) == 1 else b"".join(side.parts)
+    cut = side.cut or len(data) < side.size
+    headers: Headers = [] if head is None else head.headers
+    coding, kind = _kind(headers)
+    decoded = ""
+    if coding:
+        window = _ZLIB_WINDOW.get(coding)
+        plain = None if window is None else _inflated(data, window, room)
+        if plain is None:
+            return _unseen(side, f"coding {coding.decode('latin-1')}")
+        data, is_short = plain
+        cut = cut or is_short
+        decoded = coding.decode("latin-1")
+    if kind.startswith(b"application/x-www-form-urlencoded"):
+        said, count = redaction.pairs(data)
+    else:
+        said, count = redaction.text(data, cut=cut)
+    return Body(data=said, cut=cut, decoded=decoded, redacted=count)
+
+
+def _kind(headers: Headers) -> tuple[bytes, bytes]:
+    """Content coding ("" for none) and type, in lower case."""
+    coding = kind = b""
+    for name, value in headers:
+        size = len(name)
+        if size == 12 and name.lower() == b"content-type":
+            kind = value.lower()
+        elif size == 16 and name.lower() == b"content-encoding":
+            coding = value.strip().lower()
+    return b"" if coding == b"identity" else coding, kind
+
+
+def _inflated(data: bytes, window: int, room: int) -> tuple[bytes, bool] | None:
+    """At most ``room`` bytes of what was compressed, and whether there is more; None if it is
+    damaged from its beginning."""
+    decoder = zlib.decompressobj(window)
+    try:
+        plain = decoder.decompress(data, room)
+    except zlib.error:
+        return None
+    return plain, bool(decoder.unconsumed_tail) or not decoder.eof
+
+
+def _events(tape: Tape, redaction: Redaction, keeps_bodies: bool) -> Body:
+    """An event stream, one part an event."""
+    side = tape.down
+    if not keeps_bodies:
+        return _unseen(side, HEADS_ONLY)
+    coding = lookup(tape.response.headers, b"content-encoding") if tape.response else None
+    if coding is not None:
+        return _unseen(side, f"coding {coding.decode('latin-1')}")
+    whole = b"".join(side.parts)
+    ends = _event_ends(whole)
+    pieces = [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    said, count = redaction.parts(pieces, cut=side.cut)
+    times = _times(side, ends)
+    parts = [
+        Part(at=when - tape.begun, kind="event", size=len(piece), data=data)
+        for when, piece, data in zip(times, pieces, said, strict=True)
+    ]
+    if side.cut and parts and not whole.endswith((b"\n", b"\r")):
+        parts[-1].cut = True
+    return Body(parts=parts, cut=side.cut, redacted=count)
+
+
+def _event_ends(whole: bytes) -> list[int]:
+    """Offsets behind each event's empty line, the last being the end of what there is."""
+    ends = [match.end() for match in _EVENT_END.finditer(whole)]
+    if whole and (not ends or ends[-1] < len(whole)):
+        ends.append(len(whole))
+    return ends
+
+
+def _times(side: Side, ends: list[int]) -> list[float]:
+    """When the byte before each offset came."""
+    times, reached, index = [], 0, -1
+    for end in ends:
+        while reached < end:
+            index += 1
+            reached += len(side.parts[index])
+        times.append(side.times[index])
+    return times
+
+
+def _frames(side: Side, tape: Tape, redaction: Redaction, keeps_bodies: bool) -> Body:
+    """A WebSocket's direction, one part a frame. The fragments of a message are searched as the
+    one text that they are."""
+    frames = read_frames(b"".join(side.parts))
+    times = _times(side, [frame.end for frame in frames])
+    payloads = [frame.payload for frame in frames]
+    count = 0
+    if keeps_bodies:
+        by_message: dict[int, list[int]] = {}
+        for number, frame in enumerate(frames):
+            if not frame.is_control:
+                by_message.setdefault(frame.message, []).append(number)
+        for numbers in by_message.values():
+            cut = frames[numbers[-1]].cut
+            said, found = redaction.parts([payloads[number] for number in numbers], cut=cut)
+            count += found
+            for number, payload in zip(numbers, said, strict=True):
+                payloads[number] = payload
+    parts = [
+        _frame_part(frame, when - tape.begun, payload, keeps_bodies)
+        for frame, when, payload in zip(frames, times, payloads, strict=True)
+    ]
+    opaque = "" if keeps_bodies or not frames else HEADS_ONLY
+    return Body(parts=parts, cut=side.cut, opaque=opaque, redacted=count)
+
+
+def _frame_part(frame: Frame, at: float, payload: bytes, keeps_bodies: bool) -> Part:
+    return Part(
+        at=at,
+        kind=frame.kind,
+        size=frame.size,
+        data=payload if keeps_bodies or frame.is_control else b"",
+        final=frame.final,
+        cut=frame.cut and not frame.opaque,
+        opaque=frame.opaque,
+    )

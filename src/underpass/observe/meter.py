@@ -1,0 +1,254 @@
+"""What a tunnel has carried, for whom and how quickly, and what its quotas say to that.
+
+Told of every exchange when it ends, and of long ones while they last. No I/O: what has to survive a
+restart is handed to whoever writes it (``take_unsaved``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from underpass.decide.quotas import Measure, QuotaFact
+from underpass.observe.histogram import Histogram
+from underpass.observe.quota import (
+    MinuteWindow,
+    MonthWindow,
+    OverQuota,
+    Quota,
+    Warned,
+    month_of,
+)
+from underpass.observe.tape import Tape
+
+MOST_VISITORS: Final = 64
+"""Visitors that are counted each by themselves; the rest share ``OTHERS``."""
+
+OTHERS: Final = "other"
+DENIED: Final = "denied"
+"""Whoever no gate let in: strangers must not take the places of visitors."""
+
+CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+
+INFORM_BYTES: Final = 64 * 1024
+"""How much of an exchange may pass before the meter is told: less than any quota is fine about."""
+
+
+class Tally:
+    """The counts of one visitor, or of all."""
+
+    __slots__ = ("bytes_down", "bytes_up", "classes", "latency", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self.classes = [0] * len(CLASSES)
+        self.latency = Histogram()
+        """Until the first byte of the answer."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; quantiles in milliseconds, or null where nothing was answered."""
+        return {
+            "requests": self.requests,
+            "bytes_up": self.bytes_up,
+            "bytes_down": self.bytes_down,
+            "classes": {
+                name: count for name, count in zip(CLASSES, self.classes, strict=True) if count
+            },
+            "p50_ms": _milliseconds(self.latency.quantile(0.5)),
+            "p99_ms": _milliseconds(self.latency.quantile(0.99)),
+        }
+
+
+@dataclass(slots=True)
+class Usage:
+    """What was used in one calendar month."""
+
+    month: str
+    bytes_up: int = 0
+    bytes_down: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Vendors:
+    """One quota of the vendor whose engine carries the tunnel."""
+
+    fact: QuotaFact
+    window: MonthWindow | MinuteWindow
+
+
+class Meter:
+    """The meter of one tunnel. Used on one loop; ``unix`` is the wall's clock, ``now`` any that
+    does not go back."""
+
+    def __init__(
+        self,
+        quota: Quota,
+        *,
+        unix: float,
+        before: Usage | None = None,
+        vendors: Iterable[QuotaFact] = (),
+    ) -> None:
+        """``before`` is what this month has seen already; ``vendors`` are quotas of the engine."""
+        self.quota = quota
+        self.total = Tally()
+        self.visitors: dict[str, Tally] = {}
+        self._unsaved: Usage | None = None
+        self._all_unsaved: list[Usage] = []
+        seen = before if before is not None and before.month == month_of(unix) else None
+        used = seen or Usage(month_of(unix))
+        self._month = (
+            MonthWindow(
+                "bytes-per-month",
+                quota.bytes_a_month,
+                used=used.bytes_up + used.bytes_down,
+                unix=unix,
+            )
+            if quota.bytes_a_month is not None
+            else None
+        )
+        self._minute = (
+            MinuteWindow(quota.requests_a_minute) if quota.requests_a_minute is not None else None
+        )
+        self._vendors = [
+            vendor for fact in vendors if (vendor := _vendors_window(fact, used, unix)) is not None
+        ]
+        self._due: list[Warned] = []
+
+    # Asked for each request that the gates have let in.
+
+    def admit(self, now: float, unix: float) -> OverQuota | None:
+        """Count one request more against the quota of its minute; who gets an answer other than
+        None must be refused."""
+        if self._month is not None and (over := self._month.over(unix)) is not None:
+            return over
+        if self._minute is None:
+            return None
+        over = self._minute.take(now)
+        self._warn(self._minute.warning())
+        return over
+
+    # Told by whoever carries the traffic.
+
+    def inform(self, tape: Tape, unix: float) -> None:
+        """Bytes of an exchange that goes on."""
+        told, size = tape.informed, tape.size
+        tape.informed = size
+        self._use_bytes(size - told, unix)
+
+    def ended(self, tape: Tape, now: float, unix: float) -> None:
+        """One exchange is over; bytes that ``inform`` has told are not counted twice."""
+        up, down = tape.up.size, tape.down.size
+        status = tape.response.status if tape.response is not None else 0
+        latency = None if tape.first is None else tape.first - tape.begun
+        kind = status // 100 if 100 <= status < 600 else 0
+        for tally in (self.total, self._visitor(tape)):
+            tally.requests += 1
+            tally.bytes_up += up
+            tally.bytes_down += down
+            tally.classes[kind] += 1
+            if latency is not None:
+                tally.latency.add(latency)
+        unsaved = self._unsaved
+        if unsaved is None or unsaved.month != month_of(unix):
+            unsaved = self._unsaved = Usage(month_of(unix))
+            self._all_unsaved.append(unsaved)
+        unsaved.requests += 1
+        unsaved.bytes_up += up
+        unsaved.bytes_down += down
+        self._use_bytes(up + down - tape.informed, unix)
+        tape.informed = up + down
+        for vendor in self._vendors:
+            window, measure = vendor.window, vendor.fact.measure
+            if isinstance(window, MinuteWindow):
+                window.take(now)
+            elif measure is Measure.TRANSFER:
+                window.add(down, unix)
+            else:
+                window.add(1, unix)
+            self._warn(window.warning(), vendor.fact)
+
+    # Asked by whoever writes and shows.
+
+    def take_warnings(self) -> list[Warned]:
+        """Warnings that are due; each is given once."""
+        if not self._due:
+            return []
+        due, self._due = self._due, []
+        return due
+
+    def take_unsaved(self) -> list[Usage]:
+        """What was used since the last call, a month each, to be added to what is stored."""
+        unsaved, self._all_unsaved = self._all_unsaved, []
+        self._unsaved = None
+        return unsaved
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object under ``"meter"``."""
+        quotas = [
+            _quota_object(window.what, window.used, window.limit, "own")
+            for window in (self._month,)
+            if window is not None
+        ]
+        if self._minute is not None and self.quota.requests_a_minute is not None:
+            limit = self.quota.requests_a_minute
+            quotas.append(_quota_object("requests-per-minute", self._minute.used, limit, "own"))
+        for vendor in self._vendors:
+            limit = vendor.fact.amount or 0
+            shown = _quota_object(
+                str(vendor.fact.measure), vendor.window.used, limit, vendor.fact.ways[0]
+            )
+            quotas.append({**shown, "source": vendor.fact.source, "as_of": str(vendor.fact.as_of)})
+        return {
+            **self.total.to_dict(),
+            "visitors": {name: tally.to_dict() for name, tally in self.visitors.items()},
+            "quotas": quotas,
+        }
+
+    def _visitor(self, tape: Tape) -> Tally:
+        if tape.outcome == "denied":
+            name = DENIED
+        else:
+            name = tape.identity or tape.address or OTHERS
+            if name not in self.visitors and len(self.visitors) >= MOST_VISITORS:
+                name = OTHERS
+        tally = self.visitors.get(name)
+        if tally is None:
+            tally = self.visitors[name] = Tally()
+        return tally
+
+    def _use_bytes(self, count: int, unix: float) -> None:
+        if self._month is not None and count:
+            self._month.add(count, unix)
+            self._warn(self._month.warning())
+
+    def _warn(self, warned: Warned | None, fact: QuotaFact | None = None) -> None:
+        if warned is None:
+            return
+        if fact is not None:
+            warned = Warned(warned.what, warned.used, warned.limit, fact.ways[0], fact.sentence())
+        self._due.append(warned)
+
+
+def _vendors_window(fact: QuotaFact, used: Usage, unix: float) -> _Vendors | None:
+    if not fact.amount:
+        return None
+    name = str(fact.measure)
+    if fact.measure is Measure.REQUEST_RATE:
+        return _Vendors(fact, MinuteWindow(fact.amount))
+    if fact.measure is Measure.TRANSFER:
+        return _Vendors(fact, MonthWindow(name, fact.amount, used=used.bytes_down, unix=unix))
+    if fact.measure in (Measure.REQUESTS, Measure.TCP_CONNECTIONS):
+        return _Vendors(fact, MonthWindow(name, fact.amount, used=used.requests, unix=unix))
+    return None
+
+
+def _quota_object(what: str, used: int, limit: int, whose: str) -> dict[str, Any]:
+    return {"what": what, "used": used, "limit": limit, "whose": whose}
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

@@ -1,0 +1,123 @@
+"""Taking the secrets out of messages before they are kept: targets, fields, bodies and their parts.
+
+Pure. Two nets beside the forms and names of ``secret_spans``: fields that the gates have named (the
+credential that passed), and secrets of this process that were registered (``guard.redact``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from underpass.guard.redact import REDACTED
+from underpass.http.messages import Headers
+from underpass.observe.secret_names import announces_secret_in_query, is_secret_field
+from underpass.observe.secret_spans import Span, find_spans, replace_spans
+
+WORD: Final = REDACTED.encode()
+"""What stands where a secret stood."""
+
+_MOST_REMEMBERED: Final = 512
+_LONGEST_REMEMBERED: Final = 256
+
+_MOST_PAIRS: Final = 256
+# In a query that hides a secret behind escapes; of a longer one nothing is kept.
+
+_SHORTEST: Final = 8
+# Of a registered secret: shorter ones would blank out ordinary words.
+
+
+class Redaction:
+    """Knows what this tunnel's secrets look like. One for each gatehouse, on its loop."""
+
+    def __init__(self, known: Iterable[bytes] = ()) -> None:
+        self._known = tuple(each for each in known if len(each) >= _SHORTEST)
+        self._clean: set[bytes] = set()
+        """Field values that were looked at lately and hold nothing: visitors repeat themselves."""
+
+    def fields(self, headers: Headers, strip: Iterable[bytes] = ()) -> tuple[Headers, int]:
+        """A copy without secrets, and how many there were. ``strip`` names, in lower case, the
+        fields that a gate takes away."""
+        gate = frozenset(strip)
+        kept: Headers = []
+        count = 0
+        clean = self._clean
+        for name, value in headers:
+            if is_secret_field(name) or (gate and name.lower() in gate):
+                kept.append((name, WORD))
+                count += 1
+            elif value in clean:
+                kept.append((name, value))
+            else:
+                said, number = self.text(value)
+                if number == 0 and len(value) <= _LONGEST_REMEMBERED:
+                    if len(clean) >= _MOST_REMEMBERED:
+                        clean.clear()
+                    clean.add(value)
+                kept.append((name, said))
+                count += number
+        return kept, count
+
+    def target(self, target: bytes) -> tuple[bytes, int]:
+        """A request target without secret query values and segments."""
+        path, mark, query = target.partition(b"?")
+        if not mark:
+            return self.text(target)
+        said, count = self.text(path)
+        query, number = self.pairs(query)
+        return said + mark + query, count + number
+
+    def pairs(self, text: bytes) -> tuple[bytes, int]:
+        """``a=1&b=2`` without the values of telling keys; keys are judged as they decode."""
+        if b"%" in text or b"+" in text:
+            decoded = unquote_to_bytes(text.replace(b"+", b" "))
+            if find_spans(decoded, known=self._known):
+                return self._decoded_pairs(text)
+        return self.text(text)
+
+    def _decoded_pairs(self, text: bytes) -> tuple[bytes, int]:
+        given = text.split(b"&")
+        if len(given) > _MOST_PAIRS:
+            return WORD, 1
+        pairs, count = [], 0
+        for pair in given:
+            key, equals, value = pair.partition(b"=")
+            plain = unquote_to_bytes(key.replace(b"+", b" "))
+            outer = plain.partition(b"[")[0]
+            telling = announces_secret_in_query(plain) or announces_secret_in_query(outer)
+            decoded = unquote_to_bytes(value.replace(b"+", b" "))
+            if equals and value and (telling or find_spans(decoded, known=self._known)):
+                value = WORD
+                count += 1
+            key, number = self.text(key)
+            pairs.append(key + equals + value)
+            count += number
+        return b"&".join(pairs), count
+
+    def text(self, text: bytes, *, cut: bool = False) -> tuple[bytes, int]:
+        """Any text without its secrets."""
+        spans = find_spans(text, cut=cut, known=self._known)
+        return (replace_spans(text, spans, WORD) if spans else text), len(spans)
+
+    def parts(self, parts: list[bytes], *, cut: bool = False) -> tuple[list[bytes], int]:
+        """The parts of one text, each without what of its secrets stood in it: a secret that
+        begins in one and ends in the next is taken out of both."""
+        if len(parts) == 1:
+            said, count = self.text(parts[0], cut=cut)
+            return [said], count
+        whole = b"".join(parts)
+        spans = find_spans(whole, cut=cut, known=self._known)
+        if not spans:
+            return parts, 0
+        kept, at = [], 0
+        for part in parts:
+            end = at + len(part)
+            inside: list[Span] = [
+                (max(start, at) - at, min(stop, end) - at)
+                for start, stop in spans
+                if start < end and stop > at
+            ]
+            kept.append(replace_spans(part, inside, WORD) if inside else part)
+            at = end
+        return kept, len(spans)

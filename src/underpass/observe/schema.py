@@ -1,0 +1,106 @@
+"""The tables of ``captures.db``, and how its file is made: ours alone, from its first byte.
+
+One file serves every ``open`` of one user: what a quota bounds is then the disk, and not the disk
+times the tunnels; a tunnel that was closed can still be looked into. SQLite lets several processes
+write; each does so a few times a second at most, in batches.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Final
+
+from underpass.model.errors_run import ForeignOwner, LooseMode, NotAPlainFile
+from underpass.observe.errors import CapturesUnreadable
+
+FILE: Final = "captures.db"
+VERSION: Final = 1
+BUSY_SECONDS: Final = 5.0
+"""How long another process may hold the write lock before a batch is dropped."""
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS exchange (
+    id INTEGER PRIMARY KEY,   -- milliseconds since 1970, shifted by 20 random bits
+    tunnel TEXT NOT NULL,
+    outline BLOB NOT NULL,    -- record.Outline; before the messages, which lists need not read
+    messages BLOB NOT NULL    -- record.Messages
+);
+CREATE TABLE IF NOT EXISTS usage (
+    tunnel TEXT NOT NULL,
+    month TEXT NOT NULL,
+    bytes_up INTEGER NOT NULL,
+    bytes_down INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    PRIMARY KEY (tunnel, month)
+) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open or make the file for writing. Raises ``CapturesUnreadable``, and ``LooseMode``,
+    ``ForeignOwner`` or ``NotAPlainFile`` when the file is not ours alone."""
+    make_private(path)
+    try:
+        connection = sqlite3.connect(
+            path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=16
+        )
+    except sqlite3.Error as error:
+        raise CapturesUnreadable(str(path), str(error)) from None
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        # Freed pages hold what was deleted until they are used again: wipe them.
+        connection.execute("PRAGMA secure_delete = FAST")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            raise CapturesUnreadable(str(path), "it was made by a newer underpass")
+        if version == 0:
+            connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+    except sqlite3.Error as error:
+        connection.close()
+        raise CapturesUnreadable(str(path), str(error)) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection | None:
+    """Open the file to look into it; None if there is none. Raises as ``connect``."""
+    if not path.exists():
+        return None
+    make_private(path)
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+        connection.execute("PRAGMA query_only = ON")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise CapturesUnreadable(str(path), str(error)) from None
+    if version != VERSION:
+        connection.close()
+        if version == 0:
+            return None  # somebody is making it at this moment
+        raise CapturesUnreadable(str(path), "it was made by a newer underpass")
+    return connection
+
+
+def make_private(path: Path) -> None:
+    """The file, and what SQLite puts beside it with the same mode, is ours alone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotAPlainFile(str(path), "a symbolic link") from None
+        raise CapturesUnreadable(str(path), (error.strerror or str(error)).lower()) from None
+    status = os.fstat(descriptor)
+    os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAPlainFile(str(path), "no file")
+    if status.st_uid != os.geteuid():
+        raise ForeignOwner(str(path), status.st_uid)
+    if status.st_mode & 0o077:
+        raise LooseMode(str(path), f"{stat.S_IMODE(status.st_mode):04o}", "0600")

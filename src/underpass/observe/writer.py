@@ -1,0 +1,229 @@
+"""One thread that writes what was recorded, in batches, and keeps the file within its quota.
+
+Whoever hands in a record never waits: when the disk is slower than the traffic, records are dropped
+and counted. Writing fails alone, too: a full disk costs records, not exchanges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from underpass.observe.meter import Usage
+from underpass.observe.record import first_id
+from underpass.observe.schema import connect
+
+log = logging.getLogger(__name__)
+
+LINGER_SECONDS: Final = 0.1
+"""How long a batch is gathered: bounds how often a disk is asked, and how old a list may be."""
+
+MOST_WAITING_BYTES: Final = 8 << 20
+"""Of records that wait for the disk; beyond, they are dropped."""
+
+ROWS_A_STATEMENT: Final = 32
+"""Rows in one INSERT. Each statement lets go of the interpreter's lock and takes it again, which
+costs more than a row."""
+
+SWEEP_SECONDS: Final = 30.0
+SWEEP_BYTES: Final = 4 << 20
+"""The quotas are looked at after so long, or so much."""
+
+DELETED_AT_ONCE: Final = 256
+
+_INSERT: Final = "INSERT OR REPLACE INTO exchange VALUES "
+_ONE: Final = _INSERT + "(?,?,?,?)"
+_MANY: Final = _INSERT + ",".join(["(?,?,?,?)"] * ROWS_A_STATEMENT)
+_USE: Final = (
+    "INSERT INTO usage VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+    " bytes_up = bytes_up + excluded.bytes_up, bytes_down = bytes_down + excluded.bytes_down,"
+    " requests = requests + excluded.requests"
+)
+
+Row = tuple[int, str, bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much is kept, and how long; the oldest goes first."""
+
+    bytes: int = 256 << 20
+    """Of the whole file, whoever wrote it."""
+    seconds: float = 7 * 86_400.0
+
+
+class CaptureWriter:
+    """Started by the constructor, ended by ``close``. Called from one loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        retention: Retention | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises what ``schema.connect`` raises."""
+        self.written = 0
+        self.dropped = 0
+        """Records lost because the disk was too slow, full or broken."""
+        self._path = path
+        self._retention = retention or Retention()
+        self._clock = clock
+        self._rows: deque[Row] = deque()
+        self._usage: deque[tuple[str, Usage]] = deque()
+        self._waiting = 0
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._idle = threading.Condition()
+        self._busy = False
+        self._swept_at = 0.0
+        self._unswept = 0
+        self._complained = -1e9
+        connect(path).close()
+        self._thread = threading.Thread(target=self._run, name="captures", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next record would be dropped: then it need not be made."""
+        return self._waiting >= MOST_WAITING_BYTES
+
+    def drop(self) -> None:
+        """Count a record that was not made because ``is_full``."""
+        self.dropped += 1
+
+    def write(self, row: Row) -> None:
+        """Hand in one record; one with the same id is replaced. Never waits."""
+        size = len(row[2]) + len(row[3])
+        if self._waiting + size > MOST_WAITING_BYTES:
+            self.dropped += 1
+            return
+        self._waiting += size
+        self._rows.append(row)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def use(self, tunnel: str, usage: Usage) -> None:
+        """Add to what ``tunnel`` has used of a month."""
+        self._usage.append((tunnel, usage))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    async def flush(self) -> None:
+        """Wait until what was handed in is written, or lost."""
+        await asyncio.get_running_loop().run_in_executor(None, self._wait_idle)
+
+    async def close(self) -> None:
+        """Write what waits, and end. Idempotent."""
+        self._closing.set()
+        self._wake.set()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    # The thread
+
+    def _wait_idle(self) -> None:
+        with self._idle:
+            while (self._rows or self._usage or self._busy) and self._thread.is_alive():
+                self._idle.wait(0.5)
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        try:
+            while True:
+                self._wake.wait()
+                self._closing.wait(LINGER_SECONDS)
+                self._wake.clear()
+                if connection is None:
+                    connection = self._connect()
+                self._busy = True
+                self._work(connection)
+                with self._idle:
+                    self._busy = False
+                    self._idle.notify_all()
+                if self._closing.is_set() and not self._rows and not self._usage:
+                    return
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _connect(self) -> sqlite3.Connection | None:
+        try:
+            return connect(self._path)
+        except Exception as error:
+            self._complain(error)
+            return None
+
+    def _work(self, connection: sqlite3.Connection | None) -> None:
+        rows = self._taken()
+        try:
+            if connection is None:
+                raise sqlite3.OperationalError("the file cannot be opened")
+            if rows or self._usage:
+                connection.execute("BEGIN IMMEDIATE")
+                self._insert(connection, rows)
+                used = [self._usage.popleft() for _ in range(len(self._usage))]
+                connection.executemany(
+                    _USE,
+                    [(tunnel, u.month, u.bytes_up, u.bytes_down, u.requests) for tunnel, u in used],
+                )
+                connection.execute("COMMIT")
+                self.written += len(rows)
+            self._sweep(connection)
+        except sqlite3.Error as error:
+            self.dropped += len(rows)
+            self._complain(error)
+            if connection is not None and connection.in_transaction:
+                connection.rollback()
+
+    def _taken(self) -> list[Row]:
+        rows = [self._rows.popleft() for _ in range(len(self._rows))]
+        size = sum(len(row[2]) + len(row[3]) for row in rows)
+        self._waiting -= size
+        self._unswept += size
+        return rows
+
+    def _insert(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
+        whole = len(rows) - len(rows) % ROWS_A_STATEMENT
+        for start in range(0, whole, ROWS_A_STATEMENT):
+            batch = rows[start : start + ROWS_A_STATEMENT]
+            connection.execute(_MANY, [value for row in batch for value in row])
+        connection.executemany(_ONE, rows[whole:])
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        """Delete the oldest until age and size are within the quota."""
+        now = time.monotonic()
+        if now - self._swept_at < SWEEP_SECONDS and self._unswept < SWEEP_BYTES:
+            return
+        self._swept_at, self._unswept = now, 0
+        oldest = first_id(self._clock() - self._retention.seconds)
+        connection.execute("DELETE FROM exchange WHERE id < ?", (oldest,))
+        while _used_bytes(connection) > self._retention.bytes:
+            deleted = connection.execute(
+                "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange ORDER BY id LIMIT ?)",
+                (DELETED_AT_ONCE,),
+            ).rowcount
+            if deleted == 0:
+                return
+
+    def _complain(self, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._complained >= 60:
+            self._complained = now
+            log.warning("requests are not being recorded: %s", error)
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes of the file that hold something; pages that were freed are used again."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
