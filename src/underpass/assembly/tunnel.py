@@ -22,8 +22,17 @@ from underpass.assembly.access import Access, grant_access
 from underpass.assembly.engines import Chosen, choose
 from underpass.assembly.keys import connector_key
 from underpass.assembly.origin import Delivery, deliver
+from underpass.assembly.oauth import OAuthSite, check_url_lasts, make_oauth
 from underpass.assembly.relay import embed_relay
-from underpass.drivers.base import DialsPublic, DialsReach, Engine, LinkPhase, LinkView, Opened
+from underpass.drivers.base import (
+    DialsPublic,
+    DialsReach,
+    Engine,
+    GuardsOutside,
+    LinkPhase,
+    LinkView,
+    Opened,
+)
 from underpass.drivers.orphans import claim, sweep
 from underpass.drivers.plans import RelaySite
 from underpass.gatehouse.books import ExchangeRecord
@@ -31,6 +40,7 @@ from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
 from underpass.guard.control_ports import ControlPorts
 from underpass.guard.gates import Forged, forge
+from underpass.guard.mtls import ask_for_certificates
 from underpass.guard.policy import Policy, load_policy
 from underpass.guard.secrets import private_directory, read_secret
 from underpass.model.errors_relay import relay_refusal
@@ -50,6 +60,7 @@ from underpass.relay.connector.address import RelayAddress, parse_relay
 from underpass.relay.connector.dial import proxy_for
 from underpass.supervise.changes import Subscription
 from underpass.supervise.parts import House, Parts
+from underpass.supervise.reasons import why_not_proved
 from underpass.supervise.supervisor import Supervisor
 
 POLICY_FILE = "policy.toml"
@@ -152,7 +163,9 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         api = await stack.enter_async_context(AsyncExitStack())
         doors = stack.enter_context(ControlPorts(options.runtime_dir))
         doors.check(spec.origin, await _resolve(spec.origin))
-        forged = forge(spec.gates, rules=spec.rules, public=spec.public)
+        oauth = make_oauth(spec, options)
+        makers = {} if oauth is None else oauth.makers
+        forged = forge(spec.gates, rules=spec.rules, public=spec.public, makers=makers)
         directory = Path(tempfile.mkdtemp(prefix="engine-", dir=options.runtime_dir))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         claim(directory)
@@ -164,16 +177,32 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
             options=dict(options.engine_options),
             relay=lambda: _find_relay(options, stack, doors),
         )
-        site = _Site(spec, options, chosen, forged, doors, delivery)
+        site = _Site(spec, options, chosen, forged, doors, delivery, oauth)
         supervisor = site.supervise(policy)
+        if oauth is not None:
+            check_url_lasts(spec, options, chosen)
+            oauth.attach(forged, spec, supervisor)
+            stack.push_async_callback(oauth.close)
         verdict = await supervisor.open(options.timeout)
         stack.push_async_callback(supervisor.close)
+        verdict = await _guard_outside(site, supervisor) or verdict
         granted = site.grant(supervisor)
         stack.callback(granted.forget)
-        await _serve_api(api, supervisor, options.runtime_dir)
+        await _serve_api(api, supervisor, options.runtime_dir, oauth)
         kept = stack.pop_all()
         whom = str(site.address or chosen.engine.name)
         return OpenTunnel(supervisor, chosen.engine, whom, granted, verdict, kept)
+
+
+async def _guard_outside(site: _Site, supervisor: Supervisor) -> Verdict | None:
+    """Put a vendor's gate in front of what is proved, and prove it again; None: there is none."""
+    engine = site.chosen.engine
+    if not isinstance(engine, GuardsOutside) or not await engine.guard():
+        return None
+    verdict = await supervisor.prove()
+    if not verdict.ok:
+        raise why_not_proved(site.spec, supervisor.name, verdict, 0.0)
+    return verdict
 
 
 async def _find_relay(
@@ -202,6 +231,7 @@ class _Site:
     forged: Forged
     doors: ControlPorts
     delivery: Delivery
+    oauth: OAuthSite | None
 
     @property
     def address(self) -> RelayAddress | None:
@@ -213,7 +243,7 @@ class _Site:
         """The supervisor, with the makers of its parts."""
         spec = self.spec
         identity = Identity(spec.name or "tunnel", secrets.token_hex(8), secrets.token_bytes(32))
-        context = _passthrough_context(self.options) if spec.tls == "passthrough" else None
+        context = _passthrough_context(self.options, spec) if spec.tls == "passthrough" else None
 
         def make_house(on_exchange: Callable[[ExchangeRecord], None]) -> House:
             settings = GatehouseSettings(
@@ -232,6 +262,7 @@ class _Site:
                 on_exchange=on_exchange,
                 permit=self._permit,
                 tls=context,
+                pages=None if self.oauth is None else self.oauth.pages,
             )
 
         def make_probes(opened: Opened, house: House) -> Probes:
@@ -300,6 +331,7 @@ class _Site:
             stranger=stranger,
             gate_kinds=self.forged.guard.kinds,
             closed_paths=self.forged.guard.closed_paths(),
+            fields=engine.passing_fields if isinstance(engine, GuardsOutside) else list,
         )
 
 
@@ -318,21 +350,25 @@ def _token_reader(path: Path | None) -> Callable[[], str] | None:
     return None if path is None else lambda: read_secret(path).reveal()
 
 
-def _passthrough_context(options: OpenOptions) -> ssl.SSLContext:
+def _passthrough_context(options: OpenOptions, spec: TunnelSpec) -> ssl.SSLContext:
     """TLS as this end speaks it to visitors whose TLS the relay does not end."""
     assert options.tls_cert is not None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(options.tls_cert, options.tls_key)
     context.set_alpn_protocols(["http/1.1"])
+    ask_for_certificates(context, spec.every_gate)
     return context
 
 
-async def _serve_api(stack: AsyncExitStack, supervisor: Supervisor, directory: Path) -> None:
+async def _serve_api(
+    stack: AsyncExitStack, supervisor: Supervisor, directory: Path, oauth: OAuthSite | None
+) -> None:
     # uvicorn and starlette cost as much as the first proof: they are imported after it
     from underpass.api.server import ApiServer
 
     path = socket_path(directory, supervisor.name, os.getpid())
-    server = ApiServer(path, {supervisor.name: supervisor})
+    desks = {} if oauth is None else {supervisor.name: oauth.desk}
+    server = ApiServer(path, {supervisor.name: supervisor}, desks)
     await server.start()
     stack.push_async_callback(server.stop)
 

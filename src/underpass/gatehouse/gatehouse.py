@@ -36,6 +36,7 @@ from underpass.gatehouse.proof import LayerAnswer, ProofChecker, ProofRequest
 from underpass.gatehouse.reader import DoorSettings
 from underpass.gatehouse.reader_tls import TlsVisitor
 from underpass.gatehouse.refused import Refused
+from underpass.gatehouse.tls_facts import note_server_names
 from underpass.guard.gates import Guard, Later, NeedsBody
 from underpass.http.cors import Cors
 from underpass.http.messages import RequestHead
@@ -71,7 +72,7 @@ class Gatehouse:
         loop = asyncio.get_running_loop()
         books = Books()
         self._watch = HangupWatch(loop)
-        self._tls = tls
+        self._tls = None if tls is None else note_server_names(tls)
         source = OriginSource(loop.time) if settings.peer == "machine" else None
         dialler = OriginDialler(settings.origin, loop, books, self._watch, permit, source)
         self._house = House(
@@ -110,7 +111,7 @@ class Gatehouse:
 
     def set_tls(self, tls: ssl.SSLContext) -> None:
         """End passthrough visitors' TLS with ``tls`` from now on (a renewed certificate)."""
-        self._tls = tls
+        self._tls = note_server_names(tls)
 
     # ports.Carrier
 

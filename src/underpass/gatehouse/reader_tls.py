@@ -13,6 +13,7 @@ from typing import Final
 
 from underpass.gatehouse.ports import Carrier, Peer, Visitor
 from underpass.gatehouse.reader import DoorSettings, VisitorConnection
+from underpass.gatehouse.tls_facts import known_by_tls
 from underpass.http.messages import Headers
 
 HANDSHAKE_SECONDS: Final = 10.0
@@ -36,7 +37,7 @@ class TlsVisitor:
     ) -> None:
         self._carrier = carrier
         self._visitor = visitor
-        self._peer = Peer(peer.address, peer.port, secure=True)
+        self._peer = peer
         self._settings = settings
         self._loop = loop
         self._incoming = ssl.MemoryBIO()
@@ -185,9 +186,8 @@ class TlsVisitor:
             self._uncredited = 0
             return False
         self._timer.cancel()
-        self._connection = VisitorConnection(
-            self._carrier, self, self._peer, self._settings, self._loop
-        )
+        peer = known_by_tls(self._peer, self._tls)
+        self._connection = VisitorConnection(self._carrier, self, peer, self._settings, self._loop)
         return True
 
     def _send_records(self) -> None:

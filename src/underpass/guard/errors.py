@@ -63,3 +63,38 @@ class GateNotLoaded(Setup):
     code = "gate-not-loaded"
     sentence = "cannot load the gate {gate}: {why}"
     hint_text = "update or remove the package that brings it"
+
+
+@dataclass(eq=False)
+class SecretMissing(Setup):
+    """A variable that should hold a secret is not set."""
+
+    variable: str
+
+    code = "secret-missing"
+    sentence = "cannot find a secret: the variable {variable} is not set"
+    hint_text = "set {variable}, or name another place: env:VARIABLE or file:/path"
+
+
+@dataclass(eq=False)
+class SecretMalformed(Setup):
+    """A secret is not of the form that its scheme gives secrets."""
+
+    place: str
+    why: str
+
+    code = "secret-malformed"
+    sentence = "cannot use the secret in {place}: {why}"
+    hint_text = "copy it again from where the webhook is set up"
+
+
+@dataclass(eq=False)
+class KeysUnreadable(Setup):
+    """A file that should hold public keys or certificates cannot be used."""
+
+    path: str
+    why: str
+
+    code = "keys-unreadable"
+    sentence = "cannot use the keys in {path}: {why}"
+    hint_text = "check the path and what stands in the file"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from underpass.guard.checks import BasicGate, BearerGate, Gate, IpGate, LinkGate, basic_digest
 from underpass.guard.errors import GateNotMade
 from underpass.guard.guard import Guard, Rule
-from underpass.guard.makers import BUILT_IN, GateMaker, Materials
+from underpass.guard.materials import GateMaker, Materials
 from underpass.guard.outcomes import PASSED, Deny, Later, NeedsBody, Outcome, Pass
 from underpass.guard.peer import Peer
 from underpass.guard.plugged import load_plugged
@@ -109,11 +110,14 @@ class _Smith:
             secret = self._given.get(spec.kind) or new_token()
             self.secrets[spec.kind] = secret
             return simple(spec, secret)
-        maker = self._makers.get(spec.kind) or BUILT_IN.get(spec.kind)
-        if maker is None and spec.is_plugged:
+        if spec.kind in self._makers:
+            return self._makers[spec.kind](spec, self._materials)
+        if spec.is_plugged:
             return load_plugged(spec, self._materials)
-        if maker is None:
+        if spec.kind not in _MAKERS:
             raise GateNotMade(gate=spec.kind)
+        module, _, name = _MAKERS[spec.kind].partition(":")
+        maker: GateMaker = getattr(import_module(module), name)
         return maker(spec, self._materials)
 
 
@@ -123,3 +127,10 @@ _WITH_SECRET: Mapping[str, Callable[[GateSpec, Secret], Gate]] = {
     "link": lambda spec, secret: LinkGate(hash_token(secret.reveal())),
 }
 """Gates that one secret opens, which is made for them."""
+
+_MAKERS: Mapping[str, str] = {
+    "mtls": "underpass.guard.mtls:make_mtls",
+    "signature": "underpass.guard.signature:make_signature",
+    "jwt": "underpass.guard.jwt_gate:make_jwt",
+}
+"""Makers of the others, each imported when it is used: what verifies tokens is slow to import."""

@@ -1,4 +1,4 @@
-"""How gates that need more than their text are made, and of what."""
+"""What gates that need more than their text are made of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from underpass.guard.checks import Gate
 from underpass.model.gates import GateSpec
@@ -25,7 +24,3 @@ class Materials:
 
 GateMaker = Callable[[GateSpec, Materials], Gate]
 """Makes one gate; raises an ``UnderpassError`` for what stands in the way."""
-
-
-BUILT_IN: Final[Mapping[str, GateMaker]] = {}
-"""Makers by kind."""

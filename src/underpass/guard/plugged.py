@@ -18,7 +18,7 @@ import msgspec
 
 from underpass.guard.checks import Gate
 from underpass.guard.errors import GateNotLoaded
-from underpass.guard.makers import GateMaker, Materials
+from underpass.guard.materials import GateMaker, Materials
 from underpass.guard.outcomes import AWAY, Deny, Later, NeedsBody, Outcome, Pass
 from underpass.guard.peer import Peer
 from underpass.http.fields import strip_claims

@@ -1,0 +1,114 @@
+"""The jwt gate: a token of somebody else's issuer, made for this tunnel.
+
+Issuer, audience and algorithms are fixed by the owner; keys are the issuer's (``jwks``). The token
+comes in ``Authorization: Bearer`` or, where the origin wants that field for itself, in
+``Underpass-Token``; the field that opened the gate stays here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import jwt
+
+from underpass.guard.errors import KeysUnreadable
+from underpass.guard.jwks import Keys, PublicKey, read_key_file
+from underpass.guard.jwt_token import (
+    TokenHeader,
+    Wanted,
+    judge_claims,
+    read_header,
+)
+from underpass.guard.materials import Materials
+from underpass.guard.outcomes import AWAY, Deny, Later, Outcome, Pass
+from underpass.guard.peer import Peer
+from underpass.http.messages import RequestHead
+from underpass.model.gate_arguments import JwtTerms, parse_jwt
+from underpass.model.gates import GateSpec
+
+MISSING: Final = Deny(
+    401, "gate-unauthenticated", [(b"WWW-Authenticate", b'Bearer realm="underpass"')]
+)
+WRONG: Final = Deny(
+    401,
+    "gate-unauthenticated",
+    [(b"WWW-Authenticate", b'Bearer realm="underpass", error="invalid_token"')],
+)
+
+
+class JwtGate:
+    """See ``Gate``."""
+
+    kind = "jwt"
+
+    def __init__(
+        self, text: str, terms: JwtTerms, keys: Keys, wall_clock: Callable[[], float]
+    ) -> None:
+        self.text = text
+        self._algorithms = terms.algorithms
+        self._wanted = Wanted(terms.issuer, frozenset(terms.audiences), terms.leeway)
+        self._keys = keys
+        self._wall_clock = wall_clock
+        self._jws = jwt.PyJWS(algorithms=list(terms.algorithms))
+
+    def judge(self, head: RequestHead, peer: Peer) -> Outcome:
+        """See ``Gate``. Waits only when the issuer's keys must be fetched first."""
+        shown = _shown(head)
+        if shown is None:
+            return MISSING
+        field, token = shown
+        header = read_header(token, self._algorithms)
+        if header is None:
+            return WRONG
+        key = self._keys.find(header.key_id, header.algorithm)
+        if self._keys.is_worth_asking(found=key is not None):
+
+            async def fetch_and_judge() -> Outcome:
+                await self._keys.refresh()
+                return self._judge(field, token, header)
+
+            return Later(fetch_and_judge)
+        return self._judge(field, token, header, key)
+
+    def _judge(
+        self, field: bytes, token: bytes, header: TokenHeader, key: PublicKey | None = None
+    ) -> Pass | Deny:
+        key = key or self._keys.find(header.key_id, header.algorithm)
+        if key is None:
+            return AWAY if self._keys.are_missing else WRONG
+        try:
+            payload = self._jws.decode(token, key.key, algorithms=[header.algorithm])
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return WRONG
+        subject = judge_claims(payload, self._wanted, self._wall_clock())
+        if subject is None:
+            return WRONG
+        return Pass((field,), identity=f"jwt:{subject}" if subject else "jwt")
+
+
+def _shown(head: RequestHead) -> tuple[bytes, bytes] | None:
+    """The field and the token in it. Our own field counts before ``Authorization``; one that
+    stands there twice does not count at all."""
+    own = [value for name, value in head.headers if name.lower() == b"underpass-token"]
+    if own:
+        return (b"underpass-token", own[0]) if len(own) == 1 else None
+    found = [value for name, value in head.headers if name.lower() == b"authorization"]
+    if len(found) != 1 or found[0][:7].lower() != b"bearer ":
+        return None
+    return b"authorization", found[0][7:].strip(b" ")
+
+
+def make_jwt(spec: GateSpec, materials: Materials) -> JwtGate:
+    """The gate for ``spec``; nothing is fetched before a token comes. Raises ``KeysUnreadable``."""
+    terms = parse_jwt(spec.argument)
+    place = terms.jwks.removeprefix("file:")
+    keys = Keys(terms.issuer, "" if place != terms.jwks else terms.jwks, materials.monotonic)
+    if place != terms.jwks:
+        try:
+            keys.set_keys(read_key_file(Path(place).read_bytes()))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise KeysUnreadable(path=place, why=str(why).lower()) from None
+    return JwtGate(str(spec), terms, keys, materials.wall_clock)
