@@ -26,6 +26,9 @@ _COMMANDS = {
         "Make a gated tcp tunnel, or a service behind a host, local.",
     ),
     "relay": Entry("underpass.cli.commands.relay", "Serve a relay; manage its keys and names."),
+    "wg": Entry(
+        "underpass.cli.commands.wireguard", "Make and keep networks of hosts by WireGuard."
+    ),
     "advise": Entry("underpass.cli.commands.advise", "Say which engine fits a need, and how."),
     "errors": Entry("underpass.cli.commands.errors", "Explain error codes."),
     "completion": Entry("underpass.cli.commands.completion", "Print a shell's completion script."),

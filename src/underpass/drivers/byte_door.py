@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final, cast
 
 from underpass.gatehouse.hangup import HangupWatch
@@ -24,9 +25,17 @@ WRITE_BYTES: Final = 64 * 1024
 class ByteDoor:
     """Makes a ``ByteSocket`` for each connection, and ends them all. A protocol factory."""
 
-    def __init__(self, carrier: Carrier, peer: Peer) -> None:
+    def __init__(
+        self,
+        carrier: Carrier,
+        peer: Peer,
+        *,
+        peer_of: Callable[[asyncio.BaseTransport], Peer] | None = None,
+    ) -> None:
+        """``peer_of`` says who calls where that can be believed; else everybody is ``peer``."""
         self.carrier = carrier
         self.peer = peer
+        self.peer_of = peer_of
         self.watch = HangupWatch(asyncio.get_running_loop())
         self.sockets: set[ByteSocket] = set()
 
@@ -121,7 +130,9 @@ class ByteSocket(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=WRITE_BYTES, low=WRITE_BYTES // 4)
         self.fd = transport.get_extra_info("socket").fileno()
         self._door.sockets.add(self)
-        self._exchange = self._door.carrier.open_bytes(self, self._door.peer)
+        peer_of = self._door.peer_of
+        peer = self._door.peer if peer_of is None else peer_of(transport)
+        self._exchange = self._door.carrier.open_bytes(self, peer)
 
     def data_received(self, data: bytes) -> None:
         if self._paused:  # a loop may deliver what it had read already

@@ -1,0 +1,1 @@
+"""WireGuard as an engine: a topology becomes keys, devices and routes, kept and proved."""
