@@ -21,8 +21,8 @@ from underpass.api.places import socket_path
 from underpass.assembly.access import Access, grant_access
 from underpass.assembly.engines import Chosen, choose
 from underpass.assembly.keys import connector_key
-from underpass.assembly.origin import Delivery, deliver
 from underpass.assembly.oauth import OAuthSite, check_url_lasts, make_oauth
+from underpass.assembly.origin import Delivery, deliver
 from underpass.assembly.relay import embed_relay
 from underpass.drivers.base import (
     DialsPublic,

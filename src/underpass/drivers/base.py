@@ -237,6 +237,24 @@ class Redials(Protocol):
         """Proofs say that the link is dead although it looks alive. Returns at once."""
 
 
+@runtime_checkable
+class GuardsOutside(Protocol):
+    """An engine whose vendor can put a gate of its own in front, once the tunnel is proved.
+
+    It stands besides our gates, never in their place.
+    """
+
+    async def guard(self) -> bool:
+        """Put it there, where that was asked for; returns whether there is one now.
+
+        Called after the first proof, not before: behind a login a broken tunnel looks like a
+        closed door. Raises an ``UnderpassError``.
+        """
+
+    def passing_fields(self) -> list[tuple[bytes, bytes]]:
+        """What a program shows to pass that gate; proofs do from then on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counters:
     """What an engine itself counted since it was opened."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,15 +77,18 @@ class HttpProbe:
         stranger: str | None,
         gate_kinds: tuple[str, ...],
         closed_paths: tuple[str, ...] = ("/",),
+        fields: Callable[[], Headers] = list,
         seconds: float = PROBE_SECONDS,
     ) -> None:
         """``stranger`` is an address that the ``ip`` gates must refuse, None when there is none;
-        ``closed_paths`` are those where whoever shows nothing must be refused, one a rule."""
+        ``closed_paths`` are those where whoever shows nothing must be refused, one a rule;
+        ``fields`` is what everybody shows to a vendor's gate outside ours."""
         self._door = door
         self._identity = identity
         self._clock = clock
         self._stranger = stranger
         self._gate_kinds = gate_kinds
+        self._fields = fields
         self._closed_paths = deque(closed_paths if set(gate_kinds) - {"ip"} else ())
         self._seconds = seconds
 
@@ -187,7 +191,8 @@ class HttpProbe:
 
     async def _converse(self, visit: Visit, path: str, headers: Headers, layers: Layers) -> _Answer:
         host = self._door.address.authority.encode("ascii")
-        head = RequestHead(b"GET", path.encode("ascii"), host, [_USER_AGENT, *headers])
+        fields = [_USER_AGENT, *self._fields(), *headers]
+        head = RequestHead(b"GET", path.encode("ascii"), host, fields)
         try:
             visit.writer.write(request_bytes(head))
             await visit.writer.drain()

@@ -81,8 +81,11 @@ class AccessGuard:
         what = f"put Access on {self._hostname}"
         if app is None:
             body = {
-                "name": self.name, "domain": self._hostname, "type": "self_hosted",
-                "session_duration": SESSION, "app_launcher_visible": False,
+                "name": self.name,
+                "domain": self._hostname,
+                "type": "self_hosted",
+                "session_duration": SESSION,
+                "app_launcher_visible": False,
             }
             app = await self._api.call(what, "POST", f"{self._base}/apps", body)
         self._app = id_of(app, what)

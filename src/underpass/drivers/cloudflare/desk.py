@@ -78,18 +78,19 @@ class Desk:
         for step in self._route_steps(rules):
             await self._do(step)
 
-    async def guard(self, stranger: Stranger) -> None:
+    async def guard(self, stranger: Stranger) -> bool:
         """Put Access on, and see that a stranger is stopped before our gatehouse.
 
-        To be called after a proof. Raises ``AccessUnproved``; ``close`` it then.
+        Returns whether it is there now. To be called after a proof. Raises ``AccessUnproved``;
+        ``close`` it then.
         """
         if not self._settings.access:
-            return
+            return False
         self._guard = guard = self._make_guard()
         await self._do(guard)
         for _ in range(LOOKS):
             if await stranger():
-                return
+                return True
             await self._sleep(LOOK_SECONDS)
         raise AccessUnproved(self._settings.hostname, "strangers still come through")
 

@@ -65,10 +65,11 @@ class CloudflareEngine(ForeignEngine):
 
     # GuardsOutside
 
-    async def guard(self) -> None:
+    async def guard(self) -> bool:
         """See ``GuardsOutside``: put Access on, where it is asked for."""
-        if self._desk is not None:
-            await self._desk.guard(lambda: is_stopped_outside(self.public_url))
+        if self._desk is None:
+            return False
+        return await self._desk.guard(lambda: is_stopped_outside(self.public_url))
 
     def passing_fields(self) -> list[tuple[bytes, bytes]]:
         """See ``GuardsOutside``."""

@@ -38,8 +38,12 @@ class DnsRoute:
                 self._made = str(found["id"])
             return
         body = {
-            "type": "CNAME", "name": self._hostname, "content": self._identity.target,
-            "proxied": True, "ttl": 1, "comment": COMMENT,
+            "type": "CNAME",
+            "name": self._hostname,
+            "content": self._identity.target,
+            "proxied": True,
+            "ttl": 1,
+            "comment": COMMENT,
         }
         path = f"/zones/{self._zone}/dns_records"
         made = await self._api.call(f"route {self._hostname}", "POST", path, body)
