@@ -5,7 +5,7 @@ This package knows no engine, link or gatehouse; it serves whatever satisfies ``
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from underpass.model.status import TunnelStatus
@@ -21,6 +21,16 @@ class Changes(Protocol):
 
     async def aclose(self) -> None:
         """Unsubscribe; whoever waits in ``anext`` gets the end. Idempotent."""
+
+
+class SignInDesk(Protocol):
+    """Where sign-ins at a tunnel's oauth gate wait for its owner."""
+
+    def waiting(self) -> Sequence[Mapping[str, object]]:
+        """Those that wait now, described; nothing in them is secret."""
+
+    def decide(self, code: str, *, approve: bool) -> Mapping[str, object] | None:
+        """Let the one with ``code`` in, or turn it away; None when there is none."""
 
 
 class Control(Protocol):

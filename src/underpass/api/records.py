@@ -7,6 +7,8 @@
     POST /v1/tunnels/NAME/prove      underpass/v1/tunnel
     POST /v1/tunnels/NAME/renew      underpass/v1/tunnel      body {"seconds": 7200}
     POST /v1/tunnels/NAME/close      underpass/v1/tunnel
+    GET  /v1/tunnels/NAME/sign-ins   underpass/v1/sign-ins
+    POST /v1/tunnels/NAME/sign-ins   underpass/v1/sign-in     body {"code": "…", "approve": true}
 
 What goes wrong is answered with ``{"error": {…}}`` as ``--json`` prints it, plus ``exit_code``.
 """
@@ -24,6 +26,8 @@ from underpass.model.status import TunnelStatus
 
 TUNNELS_SCHEMA = "underpass/v1/tunnels"
 REACH_SCHEMA = "underpass/v1/reach-info"
+SIGN_INS_SCHEMA = "underpass/v1/sign-ins"
+SIGN_IN_SCHEMA = "underpass/v1/sign-in"
 
 LONGEST_RENEWAL_SECONDS = 366 * 86_400
 """A bound on what is read; what is granted is the keeper's to say."""
@@ -33,6 +37,13 @@ class Renewal(msgspec.Struct, frozen=True):
     """Body of ``renew``: the lease shall end so many seconds from now."""
 
     seconds: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_RENEWAL_SECONDS)]
+
+
+class SignInAnswer(msgspec.Struct, frozen=True):
+    """Body of ``sign-ins``: the owner's word on one."""
+
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+    approve: bool
 
 
 def tunnel_object(status: TunnelStatus, event: str | None = None) -> dict[str, object]:

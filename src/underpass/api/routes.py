@@ -18,16 +18,20 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from underpass.api.control import Changes, Control
+from underpass.api.control import Changes, Control, SignInDesk
 from underpass.api.errors import ApiFailed, RequestMalformed
 from underpass.api.records import (
     REACH_SCHEMA,
+    SIGN_IN_SCHEMA,
+    SIGN_INS_SCHEMA,
     Renewal,
+    SignInAnswer,
     error_object,
     http_status,
     tunnel_object,
     tunnels_object,
 )
+from underpass.guard.oauth.errors import NoSuchSignIn
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_run import NoSuchTunnel
 
@@ -79,6 +83,24 @@ async def renew(controls: Mapping[str, Control], request: Request) -> Response:
     return _json(tunnel_object(await control.renew(renewal.seconds)))
 
 
+async def sign_ins(controls: Mapping[str, Control], request: Request) -> Response:
+    desk = _desk(controls, request)
+    waiting = [] if desk is None else list(desk.waiting())
+    return _json({"schema": SIGN_INS_SCHEMA, "sign_ins": waiting})
+
+
+async def decide_sign_in(controls: Mapping[str, Control], request: Request) -> Response:
+    desk = _desk(controls, request)
+    try:
+        said = msgspec.json.decode(await _body(request), type=SignInAnswer)
+    except msgspec.MsgspecError as error:
+        raise RequestMalformed(str(error)) from None
+    decided = None if desk is None else desk.decide(said.code, approve=said.approve)
+    if decided is None:
+        raise NoSuchSignIn(said.code)
+    return _json({"schema": SIGN_IN_SCHEMA, "approved": said.approve, "sign_in": decided})
+
+
 async def close(controls: Mapping[str, Control], request: Request) -> Response:
     control = _control(controls, request)
     # A caller that leaves must not leave the tunnel half closed behind.
@@ -113,13 +135,20 @@ ROUTES = (
     Row("POST", "/v1/tunnels/{name}/prove", Who.OWNER, prove),
     Row("POST", "/v1/tunnels/{name}/renew", Who.OWNER, renew),
     Row("POST", "/v1/tunnels/{name}/close", Who.OWNER, close),
+    Row("GET", "/v1/tunnels/{name}/sign-ins", Who.OWNER, sign_ins),
+    Row("POST", "/v1/tunnels/{name}/sign-ins", Who.OWNER, decide_sign_in),
 )
 
 
-def build_app(controls: Mapping[str, Control], streams: set[Changes]) -> Starlette:
+def build_app(
+    controls: Mapping[str, Control],
+    streams: set[Changes],
+    desks: Mapping[str, SignInDesk] | None = None,
+) -> Starlette:
     """The application that answers for ``controls``.
 
-    ``streams`` holds the changes that are being watched; closing one ends its stream.
+    ``streams`` holds the changes that are being watched; closing one ends its stream. ``desks`` are
+    those of tunnels with an oauth gate, by name.
     """
 
     def endpoint(row: Row) -> Callable[[Request], Awaitable[Response]]:
@@ -137,6 +166,7 @@ def build_app(controls: Mapping[str, Control], streams: set[Changes]) -> Starlet
         },
     )
     app.state.streams = streams
+    app.state.desks = desks or {}
     return app
 
 
@@ -145,6 +175,12 @@ def _control(controls: Mapping[str, Control], request: Request) -> Control:
     if (control := controls.get(name)) is None:
         raise NoSuchTunnel(name)
     return control
+
+
+def _desk(controls: Mapping[str, Control], request: Request) -> SignInDesk | None:
+    _control(controls, request)
+    found: SignInDesk | None = request.app.state.desks.get(request.path_params["name"])
+    return found
 
 
 async def _body(request: Request) -> bytes:

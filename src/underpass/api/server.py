@@ -20,7 +20,7 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from underpass.api.control import Changes, Control
+from underpass.api.control import Changes, Control, SignInDesk
 from underpass.api.peers import is_owner
 from underpass.api.places import make_private_dir
 from underpass.api.routes import build_app
@@ -48,12 +48,17 @@ class ApiServer:
     ``async with ApiServer(path, {"tools": control}): …`` or ``start`` and ``stop``, once each.
     """
 
-    def __init__(self, path: Path, controls: Mapping[str, Control]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        controls: Mapping[str, Control],
+        desks: Mapping[str, SignInDesk] | None = None,
+    ) -> None:
         self.path = path
         self._streams: set[Changes] = set()
         self._server = _Server(
             uvicorn.Config(
-                build_app(controls, self._streams),
+                build_app(controls, self._streams, desks),
                 http=_OwnerProtocol,
                 ws="none",
                 lifespan="off",

@@ -19,6 +19,9 @@ _COMMANDS = {
     "show": Entry("underpass.cli.commands.show", "Show one tunnel and its newest verdict."),
     "prove": Entry("underpass.cli.commands.prove", "Prove a tunnel now, through its public door."),
     "watch": Entry("underpass.cli.commands.watch", "Watch a tunnel change, until it is closed."),
+    "approve": Entry(
+        "underpass.cli.commands.approve", "List or decide sign-ins that wait for you."
+    ),
     "renew": Entry("underpass.cli.commands.renew", "Move the end of a tunnel's lease."),
     "close": Entry("underpass.cli.commands.close", "Close a tunnel."),
     "reach": Entry(

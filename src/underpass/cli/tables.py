@@ -44,6 +44,11 @@ class OpenTable(Table):
     timeout: str | None = None
     token_file: str | None = None
     show_token: bool | None = None
+    oauth_provider: str | None = None
+    oauth_client_id: str | None = None
+    oauth_client_secret_file: str | None = None
+    oauth_allow: list[str] | None = None
+    changing_url: bool | None = None
 
 
 class ReachTable(Table):

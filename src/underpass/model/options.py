@@ -32,6 +32,24 @@ class RelayAccess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthOptions:
+    """How people sign in at an ``oauth`` gate."""
+
+    provider: str | None = None
+    """Issuer of the outside OpenID Connect provider that says who they are; None: the tunnel's
+    owner approves each by ``underpass approve``."""
+    client_id: str | None = None
+    client_secret_file: Path | None = None
+    """What the provider knows us by."""
+    allow: tuple[str, ...] = ()
+    """Who may pass: e-mail addresses that the provider has verified, and ``sub:SUBJECT``."""
+    changing_url: bool = False
+    """The public URL may be another next time, which voids every sign-in and registration."""
+    loopback_clients: bool = False
+    """Clients' metadata documents are fetched from this machine, too (development)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOptions:
     """How one ``open`` is carried out."""
 
@@ -55,6 +73,8 @@ class OpenOptions:
     """Certificate chain and key with which the connector ends visitors' TLS (passthrough)."""
     run: tuple[str, ...] = ()
     """Command that serves the origin, started once the URL is known, ended with the tunnel."""
+    oauth: OAuthOptions = OAuthOptions()
+    """For an ``oauth`` gate; the defaults for every other."""
     json: bool = False
     """Results are printed as JSON Lines."""
 

@@ -36,6 +36,10 @@ class LeaseClock:
         """A visitor's exchange ended; proofs and refused strangers do not count."""
         self._visited = now
 
+    def left(self, now: float) -> float:
+        """Seconds until the hard end; not above zero when it is reached."""
+        return self._end - now
+
     def ended(self, now: float, *, has_visitors: bool = False) -> LeaseEnd | None:
         """Why the tunnel must close at ``now``; None: it may stay.
 

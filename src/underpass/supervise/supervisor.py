@@ -234,6 +234,13 @@ class Supervisor:
             verdict=self._machine.verdict,
         )
 
+    def lease_left(self) -> float:
+        """Seconds until the lease's hard end, as granted at this moment; 0 once it is closing."""
+        lease = self._lease
+        if lease is None or self._machine.is_ending:
+            return 0.0
+        return lease.left(self._clock.now())
+
     async def prove(self) -> Verdict:
         """Run a proof now, through the public name, and return its verdict, passed or not."""
         if self._prover is None or self._machine.is_ending:

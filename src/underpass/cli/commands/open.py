@@ -13,7 +13,12 @@ from underpass.api.places import config_dir, runtime_dir, state_dir
 from underpass.cli.options import PairType, SecondsType, json_option
 from underpass.cli.settings import SettingsCommand
 from underpass.guard.policy import load_policy
-from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
+from underpass.model.options import (
+    OPEN_TIMEOUT_SECONDS,
+    OAuthOptions,
+    OpenOptions,
+    RelayAccess,
+)
 from underpass.model.origin import as_mcp, parse_origin
 from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec, parse_gates
 
@@ -115,6 +120,16 @@ class OpenCommand(SettingsCommand):
     show_default=True,
     help="Until the first proof must have passed.",
 )
+@click.option("--oauth-provider", metavar="URL", help="OpenID Connect issuer; default: approve.")
+@click.option("--oauth-client-id", metavar="ID", help="What the provider knows us by.")
+@click.option("--oauth-client-secret-file", type=FILE, help="Its secret, if it has one.")
+@click.option(
+    "--oauth-allow",
+    multiple=True,
+    metavar="EMAIL|sub:SUBJECT",
+    help="Who may pass the oauth gate by the provider's word; may be repeated.",
+)
+@click.option("--changing-url", is_flag=True, help="oauth even if the public URL changes.")
 @click.option("--token-file", type=FILE, help="Where visitors' token is written (0600).")
 @click.option("--show-token", is_flag=True, help="Print visitors' token, too.")
 @click.option("--run", is_flag=True, help="Start the origin: the words after --.")
@@ -195,5 +210,12 @@ def chosen(params: dict[str, Any], *, run: tuple[str, ...], as_json: bool) -> Op
         tls_cert=params["tls_cert"],
         tls_key=params["tls_key"],
         run=run,
+        oauth=OAuthOptions(
+            provider=params["oauth_provider"],
+            client_id=params["oauth_client_id"],
+            client_secret_file=params["oauth_client_secret_file"],
+            allow=tuple(params["oauth_allow"]),
+            changing_url=params["changing_url"],
+        ),
         json=as_json,
     )
