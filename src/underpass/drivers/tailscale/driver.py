@@ -8,7 +8,7 @@ tell those fields from what visitors of another engine send.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +17,7 @@ import psutil
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine
 from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
+from underpass.drivers.mesh import MeshView, Step
 from underpass.drivers.observations import Observation
 from underpass.drivers.plans import (
     Detection,
@@ -28,11 +29,12 @@ from underpass.drivers.plans import (
     Site,
     Vouching,
 )
-from underpass.drivers.tailscale import child
+from underpass.drivers.tailscale import child, mending
 from underpass.drivers.tailscale.detection import ask_daemon, find_program
 from underpass.drivers.tailscale.local_api import Answered, Denied, LocalApi, Silent
 from underpass.drivers.tailscale.serving import Wanted, doors
 from underpass.drivers.tailscale.settings import TailscaleSettings
+from underpass.guard.secrets import Secret
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 
@@ -48,7 +50,7 @@ PASSED_ON: Final = (
 
 
 class TailscaleDriver:
-    """See ``Driver``. Satisfies ``KeepsNames``."""
+    """See ``Driver``. Satisfies ``KeepsNames`` and ``MendsMesh``."""
 
     @property
     def name(self) -> str:
@@ -125,6 +127,24 @@ class TailscaleDriver:
                 )
             )
         return tuple(found)
+
+    async def look_at_mesh(
+        self, site: Site, peers: Sequence[str], visits: Sequence[str]
+    ) -> MeshView:
+        """See ``MendsMesh``."""
+        return await mending.look(site, peers, visits)
+
+    async def mend(
+        self,
+        step: Step,
+        site: Site,
+        *,
+        key: Secret | None,
+        seconds: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """See ``MendsMesh``."""
+        await mending.mend(step, site, key=key, seconds=seconds, say=say)
 
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """A node keeps its name; a private one only with its ``state``."""

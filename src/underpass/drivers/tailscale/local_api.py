@@ -135,6 +135,16 @@ class LocalApi:
         masked = {**changes, **{f"{name}Set": True for name in changes}}
         await self._ask("PATCH", "prefs", masked)
 
+    async def prefs(self) -> dict[str, Any]:
+        """The preferences, each named as tailscaled names it."""
+        answer = await self._ask("GET", "prefs")
+        return self._read(answer.content) or {}
+
+    async def rebind(self) -> None:
+        """Open new sockets, and look for endpoints anew."""
+        for action in ("rebind", "restun"):
+            await self._ask("POST", f"debug?action={action}")
+
     async def start(self, auth_key: str, prefs: Mapping[str, object]) -> None:
         """Start the node with these preferences, and the key it may join with."""
         await self._ask("POST", "start", {"AuthKey": auth_key, "UpdatePrefs": dict(prefs)})

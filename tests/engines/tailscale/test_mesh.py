@@ -1,0 +1,213 @@
+"""``underpass mesh`` on a real tailnet, broken in the ways that a fleet of machines breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.edges.tailscale import PATIENCE, Node, path_with_engines
+from tests.engines.tailscale.tailnet import Tailnet
+
+from underpass.testing.origins.http import HttpOrigin
+
+pytestmark = [pytest.mark.xdist_group("tailscale"), pytest.mark.timeout(180)]
+
+
+class Fleet(Tailnet):
+    """``alpha`` is the laptop, ``beta`` the machine that gets lost, ``gamma`` a third."""
+
+    async def start(self) -> None:
+        await super().start()
+        self.gamma = await self.join("gamma")
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    made = Fleet()
+    try:
+        asyncio.run(made.start())
+        yield made
+    finally:
+        made.stop()
+
+
+async def underpass(
+    *words: str, node: Node, key: str = "", say: list[str] | None = None
+) -> tuple[int, Any]:
+    """Exit code and result of ``underpass mesh`` on ``node``; ``say`` gets what it says besides."""
+    environment = {**node.environment, "PATH": path_with_engines()}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "underpass", "mesh", *words, "--json"),
+        *("--socket", str(node.socket)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**environment, "TS_AUTHKEY": key} if key else environment,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE * 2):
+        async for line in process.stderr:
+            if say is not None:
+                say.append(line.decode())
+        out = await process.stdout.read()
+        code = await process.wait()
+    return code, json.loads(out)
+
+
+def codes(view: dict[str, Any]) -> dict[str, str]:
+    return {each["subject"]: each["code"] for each in view["findings"]}
+
+
+async def until(node: Node, peer: Node, **wanted: object) -> None:
+    """Wait until ``node`` sees ``peer`` as ``wanted``."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            peers = (await node.status())["Peer"].values()
+            seen = next((it for it in peers if it["HostName"] == peer.name), {})
+            if all(seen.get(name) == value for name, value in wanted.items()):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_a_whole_mesh_is_told_as_such(fleet: Fleet) -> None:
+    async with HttpOrigin() as origin:
+        await fleet.beta.run(
+            "serve", "--bg", "--yes", "--http=8001", f"http://127.0.0.1:{origin.port}"
+        )
+        url = "http://beta.tail.test:8001/health"
+        code, told = await underpass("check", "--visit", url, node=fleet.alpha)
+        await fleet.beta.run("serve", "reset")
+    assert (code, told["ok"], told["scope"]) == (0, True, "none")
+    assert codes(told) == {
+        "alpha.tail.test": "node-running",
+        "beta.tail.test": "peer-reached",
+        "gamma.tail.test": "peer-reached",
+        url: "visited",
+    }
+
+
+async def test_a_program_that_does_not_answer_is_told_apart_from_its_machine(
+    fleet: Fleet,
+) -> None:
+    url = "http://beta.tail.test:8001/"
+    code, told = await underpass("check", "beta", "--visit", url, node=fleet.alpha)
+    assert code == 5
+    assert codes(told)["beta.tail.test"] == "peer-reached"
+    assert codes(told)[url] == "no-answer"
+
+
+async def test_a_machine_that_went_is_named_with_what_somebody_has_to_do_there(
+    fleet: Fleet,
+) -> None:
+    fleet.beta.stop()
+    await until(fleet.alpha, fleet.beta, Online=False)
+    try:
+        code, told = await underpass("recover", "--yes", node=fleet.alpha)
+    finally:
+        await fleet.beta.start()
+    assert code == 5
+    assert told["after"]["scope"] == "beta.tail.test"
+    assert codes(told["after"])["beta.tail.test"] == "peer-offline"
+    assert codes(told["after"])["gamma.tail.test"] == "peer-reached"
+    step = next(it for it in told["after"]["steps"] if it["subject"] == "beta.tail.test")
+    assert (step["ours"], step["command"][-2:]) == (False, ["restart", "tailscaled"])
+    await until(fleet.alpha, fleet.beta, Online=True)
+    assert (await underpass("check", node=fleet.alpha))[0] == 0
+
+
+async def test_a_key_that_ended_there_is_told_as_a_rule_and_not_as_the_network(
+    fleet: Fleet,
+) -> None:
+    await fleet.headscale.expire("beta")
+    await fleet.beta.wait_state("NeedsLogin")
+    await until(fleet.alpha, fleet.beta, Expired=True)
+    code, told = await underpass("check", "beta", "gamma", node=fleet.alpha)
+    assert code == 5
+    assert codes(told)["beta.tail.test"] == "peer-key-expired"
+    # The same machine, seen from itself: there it can be mended.
+    code, told = await underpass("recover", "--yes", node=fleet.beta, key=fleet.key)
+    assert code == 0, told
+    assert told["before"]["scope"] == "here"
+    assert [(it["code"], it["verified"]) for it in told["taken"]] == [("sign-in", True)]
+    assert (await fleet.beta.status())["BackendState"] == "Running"
+    await until(fleet.alpha, fleet.beta, Expired=None)
+    assert (await underpass("check", node=fleet.alpha))[0] == 0
+
+
+async def test_signing_in_without_a_key_waits_for_somebody_with_a_browser(fleet: Fleet) -> None:
+    await fleet.headscale.expire("gamma")
+    await fleet.gamma.wait_state("NeedsLogin")
+    said: list[str] = []
+    recovering = asyncio.create_task(
+        underpass("recover", "--yes", "beta", node=fleet.gamma, say=said)
+    )
+    async with asyncio.timeout(PATIENCE):
+        while not (told := [line for line in said if "sign in here: " in line]):
+            assert not recovering.done(), recovering.result()
+            await asyncio.sleep(0.05)
+    await fleet.headscale.approve(told[0].strip().rpartition(" ")[2])
+    code, told_all = await recovering
+    assert code == 0, told_all
+    assert told_all["taken"][0]["verified"]
+
+
+async def test_a_node_that_was_switched_off_is_switched_on(fleet: Fleet) -> None:
+    await fleet.gamma.run("down")
+    await fleet.gamma.wait_state("Stopped")
+    code, told = await underpass("recover", "--dry-run", node=fleet.gamma)
+    assert (code, told["taken"]) == (5, [])
+    assert told["before"]["steps"][0]["code"] == "switch-on"
+    assert (await fleet.gamma.status())["BackendState"] == "Stopped"
+    code, told = await underpass("recover", "--yes", node=fleet.gamma)
+    assert code == 0, told
+    assert told["taken"][0]["verified"]
+
+
+async def test_a_machine_that_is_frozen_counts_as_a_blocked_way_and_the_step_did_not_help(
+    fleet: Fleet,
+) -> None:
+    fleet.beta.freeze()
+    try:
+        code, told = await underpass("recover", "beta", "--yes", node=fleet.alpha)
+    finally:
+        fleet.beta.thaw()
+    assert code == 5
+    assert codes(told["before"])["beta.tail.test"] in {"path-blocked", "peer-offline"}
+    for taken in told["taken"]:
+        assert (taken["code"], taken["verified"]) == ("rebind", False)
+    await until(fleet.alpha, fleet.beta, Online=True)
+
+
+async def test_a_whole_mesh_that_is_gone_is_told_apart_from_one_machine(fleet: Fleet) -> None:
+    fleet.beta.stop()
+    fleet.gamma.stop()
+    await until(fleet.alpha, fleet.beta, Online=False)
+    await until(fleet.alpha, fleet.gamma, Online=False)
+    try:
+        code, told = await underpass("check", node=fleet.alpha)
+    finally:
+        await fleet.beta.start()
+        await fleet.gamma.start()
+    assert (code, told["scope"]) == (5, "everywhere")
+
+
+async def test_a_name_that_the_tailnet_does_not_know_is_told_as_such(fleet: Fleet) -> None:
+    code, told = await underpass("check", "nobody", node=fleet.alpha)
+    assert code == 5
+    assert codes(told)["nobody"] == "peer-unknown"
+
+
+async def test_a_daemon_that_is_away_is_told_with_how_to_start_it(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    node = Node(tmp_path, "none", fleet.headscale.url, fleet.headscale.ca)
+    code, told = await underpass("recover", "--yes", node=node)
+    assert code == 5
+    assert codes(told["after"]) == {"this node": "daemon-away"}
+    assert told["after"]["steps"][0]["command"][:2] == ["sudo", "systemctl"]
