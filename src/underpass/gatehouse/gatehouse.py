@@ -36,12 +36,14 @@ from underpass.gatehouse.proof import LayerAnswer, ProofChecker, ProofRequest
 from underpass.gatehouse.reader import DoorSettings
 from underpass.gatehouse.reader_tls import TlsVisitor
 from underpass.gatehouse.refused import Refused
+from underpass.gatehouse.replay import replay
 from underpass.gatehouse.tls_facts import note_server_names
 from underpass.guard.gates import Guard, Later, NeedsBody
 from underpass.http.cors import Cors
 from underpass.http.messages import RequestHead
 from underpass.model.origin import Kind
 from underpass.observe.observer import Observer
+from underpass.observe.tape import Tape
 
 Verdict = Admitted | OwnAnswer | OwnPage | NeedsBody | Later
 
@@ -211,6 +213,15 @@ class Gatehouse:
             return await found
         finally:
             probe.cancel()
+
+    # For the owner.
+
+    async def replay(self, head: RequestHead, body: bytes, *, of: str, seconds: float) -> Tape:
+        """Send a recorded request to the origin once more (``replay``). There must be an
+        observer."""
+        assert self._house.observer is not None
+        observer = self._house.observer
+        return await replay(self._house, observer, head, body, of=of, seconds=seconds)
 
     # For everybody.
 
