@@ -1,0 +1,261 @@
+"""The driver for ngrok: its agent, or its Python SDK, leads visitors to the gatehouse.
+
+Options: see ``settings``. Agents 3.16 and later, and the SDK, are asked by a traffic policy to tell
+visitors' addresses, so the ``ip`` gate works with them. Agents 2.x are refused by ngrok's own
+service; they work with a private edge (``ngrok.server``) and tell nobody's address.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import sys
+from dataclasses import replace
+from typing import Final
+
+import psutil
+
+from underpass.drivers.abilities import Abilities, refuse_unsupported
+from underpass.drivers.base import Engine, Quota
+from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
+from underpass.drivers.ngrok.configuration import NAME, Told, write_sdk, write_v2, write_v3
+from underpass.drivers.ngrok.credentials import find_token
+from underpass.drivers.ngrok.engine import AgentEngine, NgrokEngine
+from underpass.drivers.ngrok.local_api import LocalApi
+from underpass.drivers.ngrok.policy import forge_vouch, vouching_by, write_policy
+from underpass.drivers.ngrok.reading import read_line
+from underpass.drivers.ngrok.settings import ENGINE, NgrokSettings, invalid
+from underpass.drivers.observations import Observation
+from underpass.drivers.plans import Detection, DoorKind, ForeignTunnel, Plan, PlannedFile, Site
+from underpass.drivers.process import minimal, run_to_end
+from underpass.guard.secrets import Secret
+from underpass.model.errors import UnderpassError
+from underpass.model.origin import Kind
+from underpass.model.spec import TunnelSpec
+
+ASK_SECONDS: Final = 5.0
+OLDEST: Final = (3, 16)
+# The configuration's version 3, with endpoints and traffic policies, came with it.
+
+SDK: Final = "underpass.drivers.ngrok.sdk_program"
+CONFIG_FILE: Final = "ngrok.yml"
+
+MONTH: Final = 30 * 86_400.0
+FREE_REQUESTS: Final = Quota(20_000, MONTH)
+FREE_CONNECTIONS: Final = Quota(2_000, MONTH)
+# As of 2026-08-07, https://ngrok.com/docs/pricing-limits/free-plan-limits; another page of the
+# vendor says 5 000 connections.
+
+GET_AGENT: Final = "install it from https://ngrok.com/download, or: pip install 'underpass[ngrok]'"
+GET_SDK: Final = "pip install 'underpass[ngrok]'"
+GET_TOKEN: Final = (
+    "set NGROK_AUTHTOKEN, or name a private file: ngrok.authtoken-file=FILE; the token is at "
+    "https://dashboard.ngrok.com/get-started/your-authtoken"
+)
+
+_VERSION: Final = re.compile(r"ngrok version (\d{1,4})\.(\d{1,4})\.(\d{1,4})")
+_UPSTREAM: Final = re.compile(r"\d{1,5}|(?:https?://|tcp://)?[\w.-]{1,253}:\d{1,5}")
+
+
+class NgrokDriver:
+    """See ``Driver``. Satisfies ``KeepsNames`` and ``HasOwnGates``."""
+
+    @property
+    def name(self) -> str:
+        """The engine's word."""
+        return ENGINE
+
+    async def detect(self, site: Site) -> Detection:
+        """See ``Driver``."""
+        try:
+            settings = NgrokSettings.parse(site.options)
+        except EngineOptionInvalid:
+            settings = NgrokSettings()  # planning will say so
+        found = None if settings.client == "sdk" else await _find_agent(site, settings)
+        if found is None or not (found.is_usable or settings.client == "program"):
+            sdk = _find_sdk()
+            found = sdk if sdk.is_usable or found is None else found
+        return _with_account(found, settings, site) if found.is_usable else found
+
+    def plan(self, spec: TunnelSpec, site: Site) -> Plan:
+        """See ``Driver``."""
+        settings, detection = NgrokSettings.parse(site.options), site.detection
+        is_sdk = settings.client == "sdk" or (detection is not None and detection.program == SDK)
+        is_old = not is_sdk and detection is not None and detection.version.startswith("2.")
+        is_tcp = spec.kind is Kind.TCP
+        refuse_unsupported(self.name, spec, Abilities(tcp=True, addresses=not is_old))
+        if settings.wanted is not None and bool(settings.wanted.port) != is_tcp:
+            raise invalid("url", "tcp:// goes with a tcp origin, and https:// with any other")
+        if settings.pooling and (is_sdk or is_old):
+            why = "only agents 3.16 and later, as a program, can share an address"
+            raise EngineCannot(self.name, "ngrok.pooling=yes", why)
+        if detection is not None and not detection.is_usable:
+            raise EngineMissing(self.name, detection.why_not, detection.hint)
+        token = _token_of(settings, site)
+        if token is None and detection is not None and not detection.signed_in:
+            raise EngineMissing(self.name, "there is no authtoken", GET_TOKEN)
+        vouch = None if token is None or is_old else forge_vouch(token, str(site.directory))
+        policy = {} if is_old else write_policy(spec, vouch=vouch, edge_gates=settings.edge_gates)
+        write = write_sdk if is_sdk else write_v2 if is_old else write_v3
+        content = write(Told(settings, spec.kind, site.door, token, policy, site.name))
+        file = PlannedFile(site.directory / CONFIG_FILE, content)
+        wanted = settings.wanted
+        return Plan(
+            self.name,
+            f"{'an address' if wanted is None else wanted.url} of ngrok's, over "
+            + ("plain TCP" if is_tcp else "TLS that ngrok ends"),
+            argv=_words(site, str(file.path), is_sdk=is_sdk, is_old=is_old),
+            files=(file,),
+            url="" if wanted is None else wanted.url,
+            secure=not is_tcp,
+            door=DoorKind.UNIX if is_sdk else DoorKind.PORT,
+            vouching=None if vouch is None or is_tcp else vouching_by(vouch),
+            secrets=tuple(each for each in (token, vouch) if each is not None),
+            limits=(*_limits(settings, is_tcp), *(detection.limits if detection else ())),
+        )
+
+    def read(self, line: str) -> Observation | None:
+        """See ``Driver``."""
+        return read_line(line)
+
+    def make_engine(self, spec: TunnelSpec, site: Site) -> Engine:
+        """See ``Driver``. Raises besides what reading the authtoken's file does."""
+        settings = NgrokSettings.parse(site.options)
+        token = find_token(settings, site.environment)
+        if token is not None:
+            known = {**site.environment, settings.token_variable: token.reveal()}
+            site = replace(site, environment=known)
+        plan = self.plan(spec, site)
+        quota = _quota(settings, spec)
+        if plan.door is DoorKind.UNIX:
+            return NgrokEngine(self, spec, site, quota)
+        return AgentEngine(self, spec, site, quota)
+
+    async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
+        """Every ngrok agent of this machine that is not a child of ours, by its own API where it
+        lets us ask."""
+        ours = {each.pid for each in psutil.Process().children(recursive=True)}
+        found: list[ForeignTunnel] = []
+        for process in psutil.process_iter(["pid", "name", "cmdline", "username"]):
+            facts = process.info
+            words = facts["cmdline"] or []
+            if facts["name"] != "ngrok" or facts["pid"] in ours:
+                continue
+            if words[1:2] and words[1] in {"http", "tcp", "tls", "start"}:
+                found += await _look_at(facts["pid"], words, facts["username"] or "")
+        return tuple(found)
+
+    def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
+        """The address stays when it was chosen."""
+        return NgrokSettings.parse(site.options).wanted is not None
+
+    def own_gates(self) -> frozenset[str]:
+        """Kinds of gates that ngrok's edge can keep besides ours (``ngrok.edge-gates``). Only one
+        without a secret: what the edge refuses, our own proofs of refusal never see."""
+        return frozenset({"ip"})
+
+
+async def _find_agent(site: Site, settings: NgrokSettings) -> Detection:
+    program = shutil.which("ngrok", path=site.environment.get("PATH"))
+    if program is None:
+        return Detection(False, why_not="there is no program ngrok", hint=GET_AGENT)
+    try:
+        _, lines = await run_to_end(
+            (program, "version"),
+            environment=minimal(site.environment),
+            directory=site.directory,
+            seconds=ASK_SECONDS,
+        )
+    except EngineMissing as error:
+        return Detection(False, program, why_not=error.why, hint=GET_AGENT)
+    return judge_version(program, lines, private=bool(settings.server))
+
+
+def judge_version(program: str, lines: list[str], *, private: bool) -> Detection:
+    """What the output of ``ngrok version`` says of ``program``; ``private`` when it is to go to an
+    edge that is not ngrok's own. Pure."""
+    match = next((found for line in lines[:5] if (found := _VERSION.match(line))), None)
+    if match is None:
+        why = f"{program} does not say that it is ngrok"
+        return Detection(True, program, why_not=why, hint=GET_AGENT)
+    version, numbers = match[0].removeprefix("ngrok version "), tuple(map(int, match.groups()))
+    if numbers[0] == 2 and private:
+        limits = (
+            f"ngrok {version} tells nobody's address: the ip gate is refused",
+            f"ngrok {version} ends a connection as soon as one side has said all",
+        )
+        return Detection(True, program, version, limits=limits)
+    if numbers[0] < 3:
+        why = f"ngrok's service refuses agents as old as {version} (ERR_NGROK_121)"
+        return Detection(True, program, version, why_not=why, hint="update it: ngrok update")
+    if numbers < OLDEST:
+        why = f"ngrok {version} is older than 3.16"
+        return Detection(True, program, version, why_not=why, hint="update it: ngrok update")
+    return Detection(True, program, version)
+
+
+def _find_sdk() -> Detection:
+    if importlib.util.find_spec("ngrok") is None:
+        return Detection(False, why_not="there is no Python package ngrok", hint=GET_SDK)
+    try:
+        version = importlib.metadata.version("ngrok")
+    except importlib.metadata.PackageNotFoundError:
+        why = "the Python package ngrok here is not ngrok's SDK"
+        return Detection(True, SDK, why_not=why, hint=GET_SDK)
+    return Detection(True, SDK, version)
+
+
+def _with_account(found: Detection, settings: NgrokSettings, site: Site) -> Detection:
+    try:
+        token = find_token(settings, site.environment)
+    except UnderpassError as error:
+        return replace(found, signed_in=False, why_not=error.message, hint=error.hint or GET_TOKEN)
+    return replace(found, signed_in=token is not None)
+
+
+def _token_of(settings: NgrokSettings, site: Site) -> Secret | None:
+    told = site.environment.get(settings.token_variable, "").strip()
+    return Secret(told) if told else None
+
+
+def _words(site: Site, path: str, *, is_sdk: bool, is_old: bool) -> tuple[str, ...]:
+    if is_sdk:
+        return (sys.executable, "-I", "-m", SDK, path)
+    program = (site.detection.program if site.detection else "") or "ngrok"
+    # Version 2 has flags of one dash, and wants them before its other words.
+    return (program, "start", f"{'-' if is_old else '--'}config={path}", NAME)
+
+
+def _limits(settings: NgrokSettings, is_tcp: bool) -> list[str]:
+    limits = []
+    if settings.wanted is None:
+        limits.append("the address may change when ngrok is started anew")
+    if is_tcp:
+        limits.append("a TCP address wants a payment card on file, on free plans too")
+    elif settings.account == "free" and not settings.server:
+        limits.append("on a free plan browsers get a warning page of ngrok's first")
+    if settings.account == "free" and not settings.server:
+        limits.append("a free plan is proved less often when idle, to spare its quota")
+    return limits
+
+
+def _quota(settings: NgrokSettings, spec: TunnelSpec) -> Quota | None:
+    if settings.account != "free" or settings.server:
+        return None
+    return FREE_CONNECTIONS if spec.kind is Kind.TCP else FREE_REQUESTS
+
+
+async def _look_at(pid: int, words: list[str], owner: str) -> list[ForeignTunnel]:
+    where = f"pid {pid}"
+    api = LocalApi.of_process(pid)
+    try:
+        view = None if api is None else await api.look()
+    except OSError:
+        view = None
+    if view is not None and view.carried:
+        return [ForeignTunnel(ENGINE, where, it.exposes, it.url, owner) for it in view.carried]
+    # Any word may be a secret, but not one that has the form of an address.
+    told = next((word for word in words[2:] if _UPSTREAM.fullmatch(word)), "")
+    return [ForeignTunnel(ENGINE, where, told, "", owner)]

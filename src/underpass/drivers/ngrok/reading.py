@@ -1,0 +1,138 @@
+"""What a line of the agent's log says; the program around the SDK writes the same lines. Pure.
+
+One JSON object a line. Only what is logged as an error may refuse, and only by number or by what
+every network says: the vendor's own sentences are not passed on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from underpass.drivers.ngrok.faults import explain, find_number
+from underpass.drivers.observations import Carrying, Faltering, Observation, Refusal
+
+MAX_LINE: Final = 16 * 1024
+MAX_URL: Final = 300
+
+SESSION_LOST: Final = "session-lost"
+STOPPED: Final = "stopped-from-afar"
+SILENT: Final = "far-end-silent"
+
+_STARTED: Final = ("started tunnel", "started endpoint")
+_ERRORS: Final = ("eror", "error", "crit", "fatal")
+_LAST_WORDS: Final = ("command failed", "terminating with error", "failed to reconnect session")
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+_TRANSPORT: Final = (
+    (
+        ("x509:", "certificate", "UnknownIssuer"),
+        Refusal(
+            "far-end-untrusted",
+            "what answers in the place of ngrok's service shows a certificate of somebody else",
+            "something between may open TLS; name its authority: ngrok.server-ca=FILE",
+            fatal=True,
+        ),
+    ),
+    (
+        ("address already in use",),
+        Refusal("port-taken", "ngrok's agent finds its local port taken", "try again"),
+    ),
+    (
+        ("connection reset", "EOF", "broken pipe", "closed"),
+        Refusal(
+            "far-end-closed",
+            "ngrok's service closed the connection",
+            "try again later; if it stays so: ngrok diagnose",
+        ),
+    ),
+    (
+        ("refused", "no such host", "timeout", "timed out", "unreachable", "establish", "lookup"),
+        Refusal(
+            "far-end-unreachable",
+            "ngrok's service does not answer",
+            "check the network, and that nothing blocks connect.ngrok-agent.com:443",
+        ),
+    ),
+)
+
+
+def read_line(line: str) -> Observation | None:
+    """See ``Driver.read``."""
+    line = line[:MAX_LINE]
+    if not line.startswith("{"):
+        return _read_plain(line)
+    try:
+        facts = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return _read_facts(facts) if isinstance(facts, dict) else None
+
+
+def is_session(line: str) -> bool:
+    """Whether the agent says that it has a session again, with all that it had carried. In its
+    first session it says so before it asks for an address, which may still be refused."""
+    return line.startswith("{") and '"msg":"client session established"' in line[:MAX_LINE]
+
+
+def is_public_url(text: str) -> bool:
+    """Whether ``text`` is an address that visitors can come to, and no more than that."""
+    try:
+        parts = urlsplit(text) if len(text) <= MAX_URL else None
+        return (
+            parts is not None
+            and parts.scheme in {"https", "http", "tcp", "tls"}
+            and _HOST.fullmatch(parts.hostname or "") is not None
+            and "@" not in parts.netloc
+            and parts.path in {"", "/"}
+            and not parts.query
+            and not parts.fragment
+            and (parts.port is not None or parts.scheme not in {"tcp", "tls"})
+        )
+    except ValueError:
+        return False
+
+
+def _read_plain(line: str) -> Observation | None:
+    """Agents 3.x write their last error for people, too."""
+    if not line.startswith("ERR"):
+        return None
+    number = find_number(line)
+    return None if number is None else explain(number).refusal(number)
+
+
+def _read_facts(facts: dict[str, Any]) -> Observation | None:
+    level, words = str(facts.get("lvl", "")), str(facts.get("msg", ""))
+    if words in _STARTED:
+        url = str(facts.get("url", ""))
+        return Carrying(url.rstrip("/")) if is_public_url(url) else None
+    if words == "received remote stop":
+        return _stopped()
+    if level not in _ERRORS:
+        return None
+    error = str(facts.get("err", ""))
+    number = find_number(error)
+    if number is not None:
+        return explain(number).refusal(number)
+    if words == "far end silent":
+        return Refusal(SILENT, "ngrok's service does not answer heartbeats any more")
+    if words == "stopped from afar":
+        return _stopped()
+    if words.startswith("session closed"):
+        return Faltering(SESSION_LOST, "the agent's session with ngrok's service is gone")
+    if words in _LAST_WORDS:
+        for marks, refusal in _TRANSPORT:
+            if any(mark in error for mark in marks):
+                return refusal
+    return None
+
+
+def _stopped() -> Refusal:
+    return Refusal(
+        STOPPED,
+        "somebody with rights in the ngrok account had the agent stopped",
+        "ask who did; underpass starts it again until the tunnel is closed",
+    )
