@@ -30,6 +30,7 @@ Commands:
   show        Show one tunnel and its newest verdict.
   prove       Prove a tunnel now, through its public door.
   watch       Watch a tunnel change, until it is closed.
+  approve     List or decide sign-ins that wait for you.
   renew       Move the end of a tunnel's lease.
   close       Close a tunnel.
   reach       Make a gated tcp tunnel, or a service behind a host, local.
