@@ -78,7 +78,7 @@ def _read_standard(headers: Headers) -> Signed | None:
     if identity is None or listed is None or seconds is None or said is None:
         return None
     if not _ID.fullmatch(identity) or b"." in identity:
-        return None  # a dot there could be read as the one before the time
+        return None  # a dot there blurs where the id ends and the time begins
     entries = listed.split(b" ")
     if len(entries) > MAX_SIGNATURES:
         return None
