@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Headscale:
         need("headscale")
         if not self.ca.exists():
             self._write(self_signed("127.0.0.1"))
-            self.set_policy(OPEN_POLICY)
+            await self.set_policy(OPEN_POLICY)
         self._process = Running.start(
             ("headscale", "serve", "-c", str(self._config)),
             log=self.directory / "headscale.log",
@@ -75,9 +76,11 @@ class Headscale:
         word = auth_url.rstrip("/").rpartition("/")[2]
         await self.ask("auth", "register", "--user", "tester", "--auth-id", word)
 
-    def set_policy(self, policy: dict[str, Any]) -> None:
-        """Who may reach what; read when it is started."""
-        (self.directory / "policy.json").write_text(json.dumps(policy))
+    async def set_policy(self, policy: dict[str, Any]) -> None:
+        """Who may reach what, from now on."""
+        await asyncio.to_thread(self._policy.write_text, json.dumps(policy))
+        if self._process is not None:
+            self._process.process.send_signal(signal.SIGHUP)
 
     async def ask(self, *words: str) -> Any:
         """What its own command says, as JSON."""
@@ -91,6 +94,10 @@ class Headscale:
         out, err = await process.communicate()
         assert process.returncode == 0, (words[:2], out, err)
         return json.loads(out)
+
+    @property
+    def _policy(self) -> Path:
+        return self.directory / "policy.json"
 
     @property
     def _config(self) -> Path:
@@ -127,7 +134,7 @@ class Headscale:
             "disable_check_updates": True,
             "database": {"type": "sqlite", "sqlite": {"path": str(place / "db.sqlite")}},
             "log": {"level": "info", "format": "text"},
-            "policy": {"mode": "file", "path": str(place / "policy.json")},
+            "policy": {"mode": "file", "path": str(self._policy)},
             "dns": {
                 "magic_dns": True,
                 "base_domain": DOMAIN,

@@ -13,6 +13,9 @@ from tests.edges.tailscale import Node
 
 from underpass.drivers.tailscale.local_api import LocalApi
 
+CUTS = "tailscaled ends a connection as soon as one side has said all"
+"""Why half-close cannot be shown: its forwarding copies both ways and stops when one has ended."""
+
 Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

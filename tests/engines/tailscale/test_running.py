@@ -11,14 +11,12 @@ from unittest import SkipTest, mock
 
 import pytest
 from tests.edges.tailscale import path_with_engines
-from tests.engines.tailscale.tailnet import Tailnet, visit
+from tests.engines.tailscale.tailnet import CUTS, Tailnet, visit
 
 from underpass.testing.driver_bench import DriverBench, Options
 from underpass.testing.driver_suite import DriverSuite
 
 pytestmark = [pytest.mark.xdist_group("tailscale"), pytest.mark.timeout(120)]
-
-CUTS = "tailscaled ends a connection as soon as one side has said all"
 
 
 class RunningBench(DriverBench):

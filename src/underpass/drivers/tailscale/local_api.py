@@ -28,6 +28,12 @@ MAX_LINE: Final = 64 * 1024 * 1024
 
 MAX_HEAD: Final = 16 * 1024
 
+INITIAL_STATE: Final = 2
+INITIAL_MAP: Final = 8
+LIMITED: Final = 256
+# Bits of the stream of news: with the first of it the state and our session's id; with the first
+# the map of the tailnet, too; not more than one map each few seconds.
+
 _HOST: Final = "local-tailscaled.sock"
 _HEADERS: Final = {"Tailscale-Cap": "1"}
 
@@ -123,6 +129,14 @@ class LocalApi:
                     raise Silent("one of its lines is too long")
         except httpx2.HTTPError as error:
             raise Silent(_why(error)) from None
+
+    async def rules(self) -> list[dict[str, Any]]:
+        """The tailnet's rules for what may come in here, as they are now."""
+        async with self.news(INITIAL_STATE | INITIAL_MAP) as news:
+            async with asyncio.timeout(CALL_SECONDS):
+                first = await anext(news, None) or {}
+        found = (first.get("NetMap") or {}).get("PacketFilter")
+        return [rule for rule in found or () if isinstance(rule, dict)]
 
     # Changing
 

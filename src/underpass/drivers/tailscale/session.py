@@ -13,7 +13,15 @@ from typing import Any, Final
 
 from underpass.drivers.observations import Carrying, Faltering, Observation, Refusal
 from underpass.drivers.tailscale.inbound import what_else
-from underpass.drivers.tailscale.local_api import Answered, Denied, LocalApi, Raced, Silent
+from underpass.drivers.tailscale.local_api import (
+    INITIAL_STATE,
+    LIMITED,
+    Answered,
+    Denied,
+    LocalApi,
+    Raced,
+    Silent,
+)
 from underpass.drivers.tailscale.public import why_not_public
 from underpass.drivers.tailscale.serving import Wanted, add, has, holder
 from underpass.drivers.tailscale.state import Backend, Status, judge
@@ -24,11 +32,8 @@ LOOK_SECONDS: Final = 2.0
 RACES: Final = 8
 """Tries to change a configuration that others change, too."""
 
-INITIAL_STATE: Final = 2
-INITIAL_MAP: Final = 8
-LIMITED: Final = 256
-# Bits of the stream of news: the state and our session's id at once; the map of the tailnet, where
-# the rules for what may come in stand; not more than one map each few seconds.
+RULES_SECONDS: Final = 60.0
+"""Time between two looks at the tailnet's rules: their map is large, and rarely changes."""
 
 OPERATOR_HINT: Final = "let this user do that: sudo tailscale set --operator=$USER"
 
@@ -66,12 +71,11 @@ class Session:
         self._is_live = False
         self._told: Observation | None = None
         self._error = ""
-        self._filter: list[dict[str, Any]] | None = None
+        self._cleared_at = 0.0
 
     async def hold(self) -> None:
         """Until cancelled. Raises ``Refused``, and ``Silent`` when tailscaled has ended."""
-        mask = INITIAL_STATE | LIMITED | (INITIAL_MAP if self._closed else 0)
-        async with self._api.news(mask) as news:
+        async with self._api.news(INITIAL_STATE | LIMITED) as news:
             first = await anext(news, None)
             if first is None or not isinstance(first.get("SessionID"), str):
                 raise Silent("it tells no news")
@@ -101,9 +105,6 @@ class Session:
     def _heed(self, note: dict[str, Any]) -> None:
         if message := note.get("ErrMessage"):
             self._error = str(message)[:300]
-        rules = (note.get("NetMap") or {}).get("PacketFilter")
-        if isinstance(rules, list):
-            self._filter = rules
 
     async def _look(self) -> None:
         """See how the node is, see to our part, tell what is new."""
@@ -116,8 +117,7 @@ class Session:
         if isinstance(found, Refusal):
             raise Refused(found)
         if isinstance(found, Carrying):
-            if not await self._is_clear(status):
-                return
+            await self._translate(self._clear(status))
             await self._translate(self._see_to_it(status.me.name))
             self._is_live = True
             found = Carrying(self._wanted.url(status.me.name))
@@ -136,20 +136,21 @@ class Session:
             return why_not_public(status, self._wanted) or found
         return found
 
-    async def _is_clear(self, status: Status) -> bool:
-        """Whether nothing but our door can be reached; opens the node to the tailnet then."""
-        if not self._closed or self._is_live:
-            return True
-        if self._filter is None:
-            return False
-        if other := what_else(self._filter, status.me.addresses or [], self._wanted.port):
-            detail = (
-                f"the tailnet's rules let it reach more of this machine than the tunnel: {other}"
-            )
+    async def _clear(self, status: Status) -> None:
+        """See that nothing but our door can be reached; open the node to the tailnet then."""
+        now = asyncio.get_running_loop().time()
+        if not self._closed or (self._is_live and now - self._cleared_at < RULES_SECONDS):
+            return
+        rules = await self._api.rules()
+        if other := what_else(rules, status.me.addresses or [], self._wanted.port):
+            if self._is_live:
+                await self._api.set_prefs(ShieldsUp=True)
+            detail = f"the tailnet's rules let it reach more here than the tunnel: {other}"
             hint = f"allow tcp:{self._wanted.port} alone for this node's tag, or inbound=policy"
             raise Refused(Refusal("inbound-open", detail, hint, fatal=True))
-        await self._translate(self._api.set_prefs(ShieldsUp=False))
-        return True
+        if not self._is_live:
+            await self._api.set_prefs(ShieldsUp=False)
+        self._cleared_at = now
 
     async def _see_to_it(self, host: str) -> None:
         section = self._wanted.section(host)
