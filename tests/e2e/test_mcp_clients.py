@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -16,12 +13,12 @@ import httpx2
 import mcp
 import pytest
 from mcp.client.streamable_http import streamable_http_client
-from tests.e2e.stage import PATIENCE, Program, Stage, Tunnel, tool
+from tests.e2e.node_clients import installed as installed_sdk  # noqa: F401
+from tests.e2e.stage import PATIENCE, Program, Stage, Tunnel
 from tests.e2e.visitors import Answer, get
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "examples" / "demo_mcp_server.py"
-NODE = Path(__file__).resolve().parent / "node"
 
 CALL = {"jsonrpc": "2.0", "method": "tools/list", "params": {}}
 JSON_TYPES = {
@@ -79,46 +76,6 @@ async def test_python_sdk_client(tunnel: Tunnel):
 
         await client.call_tool("count_down", {"start": 3, "interval": 0.01}, progress_callback=note)
         assert steps == [0, 1, 2, 3]
-
-
-@pytest.mark.node
-@pytest.mark.npm
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-async def test_typescript_sdk_client(tunnel: Tunnel):
-    sdk = await asyncio.to_thread(installed_sdk)
-    process = await asyncio.create_subprocess_exec(
-        *(tool("node"), str(NODE / "client.mjs"), str(sdk)),
-        *(f"{tunnel.url}/mcp", str(tunnel.token_file)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, err.decode()
-    seen = json.loads(out)
-    assert set(seen["tools"]) == {"add", "now", "count_down"}
-    assert "42" in seen["sum"][0]["text"]
-    assert seen["progress"] == [0, 1, 2, 3]
-
-
-def installed_sdk() -> Path:
-    """The TypeScript SDK, as its lock file says, in a cache that survives clones."""
-    import fcntl
-    import subprocess
-
-    lock = (NODE / "package-lock.json").read_bytes()
-    base = Path(os.environ.get("UNDERPASS_CACHE_DIR", "~/.cache/underpass")).expanduser()
-    home = base / f"e2e-node-{hashlib.sha256(lock).hexdigest()[:16]}"
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if not (home / "complete").exists():
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(NODE / name, home / name)
-            npm = (tool("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-            subprocess.run(npm, cwd=home, check=True, capture_output=True, timeout=150)
-            (home / "complete").touch()
-    return home
 
 
 @pytest.mark.parametrize("identity", [7, "seven", 'a"b\\c'])
