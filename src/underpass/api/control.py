@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+from underpass.api.records import ReplayWish
 from underpass.model.status import TunnelStatus
 from underpass.model.verdict import Verdict
 
@@ -31,6 +32,19 @@ class SignInDesk(Protocol):
 
     def decide(self, code: str, *, approve: bool) -> Mapping[str, object] | None:
         """Let the one with ``code`` in, or turn it away; None when there is none."""
+
+
+class Watched(Protocol):
+    """The record and the meter of one tunnel's exchanges."""
+
+    def meter(self) -> Mapping[str, object] | None:
+        """What it has carried; None: nothing is counted."""
+
+    def follow(self) -> Changes:
+        """Exchanges from now on, as they end; raises ``CaptureIsOff``."""
+
+    async def replay(self, wish: ReplayWish) -> Mapping[str, object]:
+        """Send a request to the origin once more; the exchange that it became."""
 
 
 class Control(Protocol):

@@ -7,6 +7,8 @@
     POST /v1/tunnels/NAME/prove      underpass/v1/tunnel
     POST /v1/tunnels/NAME/renew      underpass/v1/tunnel      body {"seconds": 7200}
     POST /v1/tunnels/NAME/close      underpass/v1/tunnel
+    GET  /v1/tunnels/NAME/requests   underpass/v1/request, one a line, as exchanges end
+    POST /v1/tunnels/NAME/replay     underpass/v1/request     body: see ReplayWish
     GET  /v1/tunnels/NAME/sign-ins   underpass/v1/sign-ins
     POST /v1/tunnels/NAME/sign-ins   underpass/v1/sign-in     body {"code": "…", "approve": true}
 
@@ -44,6 +46,21 @@ class SignInAnswer(msgspec.Struct, frozen=True):
 
     code: Annotated[str, msgspec.Meta(max_length=64)]
     approve: bool
+
+
+class ReplayWish(msgspec.Struct, frozen=True):
+    """Body of ``replay``: a request to be sent to the origin once more, as it shall be sent."""
+
+    of: Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{13}$")]
+    """Id of the recorded request."""
+    method: str
+    target: str
+    host: str
+    headers: list[tuple[str, str]]
+    body: str = ""
+    """In base64."""
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30.0
+    """After so long the answer is broken off."""
 
 
 def tunnel_object(status: TunnelStatus, event: str | None = None) -> dict[str, object]:

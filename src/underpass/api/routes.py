@@ -18,13 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from underpass.api.control import Changes, Control, SignInDesk
+from underpass.api.control import Changes, Control, SignInDesk, Watched
 from underpass.api.errors import ApiFailed, RequestMalformed
 from underpass.api.records import (
     REACH_SCHEMA,
     SIGN_IN_SCHEMA,
     SIGN_INS_SCHEMA,
     Renewal,
+    ReplayWish,
     SignInAnswer,
     error_object,
     http_status,
@@ -34,9 +35,14 @@ from underpass.api.records import (
 from underpass.guard.oauth.errors import NoSuchSignIn
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_run import NoSuchTunnel
+from underpass.observe.errors import CaptureIsOff
 
 BODY_LIMIT = 64 * 1024
 """Bytes of a request's body; the largest we know is a few dozen."""
+
+
+REPLAY_LIMIT = 512 * 1024
+"""Of a request to be sent again: a body and a head of 64 KiB each, in base64, and some room."""
 
 
 class Who(StrEnum):
@@ -61,7 +67,10 @@ async def list_tunnels(controls: Mapping[str, Control], request: Request) -> Res
 
 
 async def show(controls: Mapping[str, Control], request: Request) -> Response:
-    return _json(tunnel_object(_control(controls, request).status()))
+    shown = tunnel_object(_control(controls, request).status())
+    watched = _watched(controls, request)
+    meter = None if watched is None else watched.meter()
+    return _json(shown if meter is None else {**shown, "meter": meter})
 
 
 async def reach_info(controls: Mapping[str, Control], request: Request) -> Response:
@@ -127,6 +136,36 @@ async def events(controls: Mapping[str, Control], request: Request) -> Response:
     return StreamingResponse(lines(), media_type="application/jsonl")
 
 
+async def requests(controls: Mapping[str, Control], request: Request) -> Response:
+    watched, streams = _watched(controls, request), request.app.state.streams
+    if watched is None:
+        raise CaptureIsOff(request.path_params["name"])
+    following = watched.follow()
+    streams.add(following)
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            yield b"\n"  # whoever asked knows now that nothing is missed
+            async for exchange in following:
+                yield _encode(exchange) + b"\n"
+        finally:
+            streams.discard(following)
+            await following.aclose()
+
+    return StreamingResponse(lines(), media_type="application/jsonl")
+
+
+async def replay(controls: Mapping[str, Control], request: Request) -> Response:
+    watched = _watched(controls, request)
+    try:
+        wish = msgspec.json.decode(await _body(request, REPLAY_LIMIT), type=ReplayWish)
+    except msgspec.MsgspecError as error:
+        raise RequestMalformed(str(error)) from None
+    if watched is None:
+        raise CaptureIsOff(request.path_params["name"])
+    return _json(await watched.replay(wish))
+
+
 ROUTES = (
     Row("GET", "/v1/tunnels", Who.OWNER, list_tunnels),
     Row("GET", "/v1/tunnels/{name}", Who.OWNER, show),
@@ -137,6 +176,8 @@ ROUTES = (
     Row("POST", "/v1/tunnels/{name}/close", Who.OWNER, close),
     Row("GET", "/v1/tunnels/{name}/sign-ins", Who.OWNER, sign_ins),
     Row("POST", "/v1/tunnels/{name}/sign-ins", Who.OWNER, decide_sign_in),
+    Row("GET", "/v1/tunnels/{name}/requests", Who.OWNER, requests),
+    Row("POST", "/v1/tunnels/{name}/replay", Who.OWNER, replay),
 )
 
 
@@ -144,11 +185,12 @@ def build_app(
     controls: Mapping[str, Control],
     streams: set[Changes],
     desks: Mapping[str, SignInDesk] | None = None,
+    watched: Mapping[str, Watched] | None = None,
 ) -> Starlette:
     """The application that answers for ``controls``.
 
     ``streams`` holds the changes that are being watched; closing one ends its stream. ``desks`` are
-    those of tunnels with an oauth gate, by name.
+    those of tunnels with an oauth gate, by name; ``watched`` those that are recorded or metered.
     """
 
     def endpoint(row: Row) -> Callable[[Request], Awaitable[Response]]:
@@ -167,6 +209,7 @@ def build_app(
     )
     app.state.streams = streams
     app.state.desks = desks or {}
+    app.state.watched = watched or {}
     return app
 
 
@@ -183,12 +226,18 @@ def _desk(controls: Mapping[str, Control], request: Request) -> SignInDesk | Non
     return found
 
 
-async def _body(request: Request) -> bytes:
+def _watched(controls: Mapping[str, Control], request: Request) -> Watched | None:
+    _control(controls, request)
+    found: Watched | None = request.app.state.watched.get(request.path_params["name"])
+    return found
+
+
+async def _body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > BODY_LIMIT:
-            raise RequestMalformed(f"its body is longer than {BODY_LIMIT} bytes")
+        if len(body) > limit:
+            raise RequestMalformed(f"its body is longer than {limit} bytes")
     return bytes(body)
 
 

@@ -22,6 +22,7 @@ from underpass.assembly.access import Access, grant_access
 from underpass.assembly.engines import Chosen, choose
 from underpass.assembly.keys import connector_key
 from underpass.assembly.oauth import OAuthSite, check_url_lasts, make_oauth
+from underpass.assembly.observation import Watched, serve_metrics, watch
 from underpass.assembly.origin import Delivery, deliver
 from underpass.assembly.relay import embed_relay
 from underpass.drivers.base import (
@@ -177,18 +178,22 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
             options=dict(options.engine_options),
             relay=lambda: _find_relay(options, stack, doors),
         )
-        site = _Site(spec, options, chosen, forged, doors, delivery, oauth)
+        watched = await watch(spec, options, policy, chosen.engine, stack)
+        site = _Site(spec, options, chosen, forged, doors, delivery, oauth, watched)
         supervisor = site.supervise(policy)
+        await serve_metrics(watched, options, doors, stack)
         if oauth is not None:
             check_url_lasts(spec, options, chosen)
             oauth.attach(forged, spec, supervisor)
             stack.push_async_callback(oauth.close)
         verdict = await supervisor.open(options.timeout)
         stack.push_async_callback(supervisor.close)
+        if watched is not None:
+            watched.attach(supervisor)
         verdict = await _guard_outside(site, supervisor) or verdict
         granted = site.grant(supervisor)
         stack.callback(granted.forget)
-        await _serve_api(api, supervisor, options.runtime_dir, oauth)
+        await _serve_api(api, supervisor, options.runtime_dir, oauth, watched)
         kept = stack.pop_all()
         whom = str(site.address or chosen.engine.name)
         return OpenTunnel(supervisor, chosen.engine, whom, granted, verdict, kept)
@@ -232,6 +237,7 @@ class _Site:
     doors: ControlPorts
     delivery: Delivery
     oauth: OAuthSite | None
+    watched: Watched | None
 
     @property
     def address(self) -> RelayAddress | None:
@@ -256,14 +262,18 @@ class _Site:
                 cors=spec.cors,
                 health_path=self.delivery.health_path,
             )
-            return Gatehouse(
+            house = Gatehouse(
                 settings,
                 self.forged.guard,
                 on_exchange=on_exchange,
                 permit=self._permit,
                 tls=context,
                 pages=None if self.oauth is None else self.oauth.pages,
+                observer=None if self.watched is None else self.watched.observer,
             )
+            if self.watched is not None:
+                self.watched.house = house
+            return house
 
         def make_probes(opened: Opened, house: House) -> Probes:
             assert isinstance(house, Gatehouse)
@@ -361,14 +371,19 @@ def _passthrough_context(options: OpenOptions, spec: TunnelSpec) -> ssl.SSLConte
 
 
 async def _serve_api(
-    stack: AsyncExitStack, supervisor: Supervisor, directory: Path, oauth: OAuthSite | None
+    stack: AsyncExitStack,
+    supervisor: Supervisor,
+    directory: Path,
+    oauth: OAuthSite | None,
+    watched: Watched | None,
 ) -> None:
     # uvicorn and starlette cost as much as the first proof: they are imported after it
     from underpass.api.server import ApiServer
 
     path = socket_path(directory, supervisor.name, os.getpid())
     desks = {} if oauth is None else {supervisor.name: oauth.desk}
-    server = ApiServer(path, {supervisor.name: supervisor}, desks)
+    observed = {} if watched is None else {supervisor.name: watched}
+    server = ApiServer(path, {supervisor.name: supervisor}, desks, observed)
     await server.start()
     stack.push_async_callback(server.stop)
 

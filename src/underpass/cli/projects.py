@@ -29,6 +29,7 @@ FREE: Final = frozenset(
         "health",
         "timeout",
         "gate",
+        "quota",
     }
 )
 """Settings of ``[open]`` that a project file may make, ``for`` and ``gate`` within bounds."""

@@ -44,6 +44,11 @@ class OpenTable(Table):
     timeout: str | None = None
     token_file: str | None = None
     show_token: bool | None = None
+    capture: Literal["full", "heads", "off"] | None = None
+    no_capture: bool | None = None
+    no_meter: bool | None = None
+    quota: list[str] | None = None
+    metrics_listen: str | None = None
     oauth_provider: str | None = None
     oauth_client_id: str | None = None
     oauth_client_secret_file: str | None = None

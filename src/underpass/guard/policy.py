@@ -4,6 +4,7 @@
     public_limit = "4h"      # how long --public may last (default 1h)
     longest_lease = "24h"    # how long any tunnel may last (default: no limit but the grammar's)
     allow_public = false     # no tunnel without a gate (default true)
+    capture = "heads"        # record at most this of exchanges: full (default), heads, off
 
 A missing file is the default policy. A policy can be narrowed by another, never widened.
 """
@@ -15,6 +16,7 @@ import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from underpass.guard.errors import PolicyInvalid
 from underpass.model.duration import LONGEST, format_duration, parse_duration
@@ -23,6 +25,9 @@ from underpass.model.errors_run import ForeignOwner, LooseMode
 from underpass.model.errors_spec import DurationInvalid
 from underpass.model.rules import PUBLIC_LIMIT
 from underpass.model.spec import TunnelSpec
+
+CAPTURES: Final = ("off", "heads", "full")
+"""What may be recorded, the least first."""
 
 
 @dataclass(eq=False)
@@ -46,6 +51,8 @@ class Policy:
     longest_lease: int = LONGEST
     """Seconds that any tunnel may last, from opening or renewal to its end."""
     allow_public: bool = True
+    capture: str = CAPTURES[-1]
+    """The most that may be recorded of exchanges."""
 
     def check(self, spec: TunnelSpec) -> None:
         """Validate ``spec`` and hold it against the policy; raises the first error found."""
@@ -69,7 +76,12 @@ class Policy:
             min(self.public_limit, other.public_limit),
             min(self.longest_lease, other.longest_lease),
             self.allow_public and other.allow_public,
+            self.narrow_capture(other.capture),
         )
+
+    def narrow_capture(self, wished: str) -> str:
+        """What may be recorded of what is ``wished`` for."""
+        return min(self.capture, wished, key=CAPTURES.index)
 
 
 def load_policy(path: Path) -> Policy:
@@ -89,6 +101,7 @@ def parse_policy(table: dict[str, object], *, path: str) -> Policy:
     """The policy that ``table`` holds; names all mistakes together in ``PolicyInvalid``."""
     seconds = {"public_limit": PUBLIC_LIMIT, "longest_lease": LONGEST}
     allow_public, mistakes = True, []
+    capture = CAPTURES[-1]
     for key, value in table.items():
         if key in seconds and isinstance(value, str):
             try:
@@ -97,6 +110,10 @@ def parse_policy(table: dict[str, object], *, path: str) -> Policy:
                 mistakes.append(f"{key}: {error}")
         elif key == "allow_public" and isinstance(value, bool):
             allow_public = value
+        elif key == "capture" and value in CAPTURES:
+            capture = str(value)
+        elif key == "capture":
+            mistakes.append(f"capture: write one of {', '.join(CAPTURES)} in quotes")
         elif key in seconds:
             mistakes.append(f'{key}: write a duration in quotes, like "2h"')
         elif key == "allow_public":
@@ -105,7 +122,7 @@ def parse_policy(table: dict[str, object], *, path: str) -> Policy:
             mistakes.append(f"{key}: there is no such rule")
     if mistakes:
         raise PolicyInvalid(path=path, mistakes="; ".join(mistakes))
-    return Policy(seconds["public_limit"], seconds["longest_lease"], allow_public)
+    return Policy(seconds["public_limit"], seconds["longest_lease"], allow_public, capture)
 
 
 def _judge(path: Path, status: os.stat_result) -> None:

@@ -105,6 +105,21 @@ class InstanceSuperseded(TunnelChange):
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaWarning(TunnelChange):
+    """A quota is used up to 80 %."""
+
+    event = "quota-warning"
+    what: str
+    """``bytes-per-month``, ``requests-per-minute``, …"""
+    used: int
+    limit: int
+    whose: str
+    """``own``, or the way whose vendor set it."""
+    source: str
+    """What the vendor says, and as of when; "" for one's own."""
+
+
+@dataclass(frozen=True, slots=True)
 class TunnelClosed(TunnelChange):
     """The last event: nothing of the tunnel is left."""
 
@@ -122,5 +137,6 @@ EVENTS: Final[tuple[type[TunnelChange], ...]] = (
     LeaseRenewed,
     LeaseEnded,
     InstanceSuperseded,
+    QuotaWarning,
     TunnelClosed,
 )

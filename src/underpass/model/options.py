@@ -71,6 +71,14 @@ class OpenOptions:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     """Certificate chain and key with which the connector ends visitors' TLS (passthrough)."""
+    capture: str = "full"
+    """What is recorded of exchanges: ``full``, ``heads`` or ``off``."""
+    meter: bool = True
+    """Exchanges are counted, and quotas held."""
+    quota: tuple[str, ...] = ()
+    """What the tunnel may carry: ``10GB/month``, ``600/minute``."""
+    metrics_listen: tuple[str, int] | None = None
+    """Where ``/metrics`` and ``/healthz`` are served, on loopback; None: nowhere."""
     run: tuple[str, ...] = ()
     """Command that serves the origin, started once the URL is known, ended with the tunnel."""
     oauth: OAuthOptions = OAuthOptions()

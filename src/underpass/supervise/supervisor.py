@@ -19,7 +19,7 @@ from underpass.gatehouse.books import ExchangeRecord
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_relay import LeaseExpired
 from underpass.model.errors_run import NoSuchTunnel
-from underpass.model.events import TunnelChange
+from underpass.model.events import QuotaWarning, TunnelChange
 from underpass.model.lifecycle import TunnelState
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
@@ -272,6 +272,10 @@ class Supervisor:
     def reach_info(self) -> Mapping[str, object]:
         """What ``reach`` needs besides a token."""
         return {"name": self.name, **self._reach}
+
+    def quota_warned(self, what: str, used: int, limit: int, whose: str, source: str) -> None:
+        """Tell whoever watches that a quota is nearly used up."""
+        self._publish(QuotaWarning(self._clock.unix(), what, used, limit, whose, source))
 
     def _exchange_ended(self, record: ExchangeRecord) -> None:
         if self._prover is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import pwd
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from underpass.api.places import config_dir, runtime_dir, state_dir
-from underpass.cli.options import PairType, SecondsType, json_option
+from underpass.cli.options import AddressType, PairType, SecondsType, json_option
 from underpass.cli.settings import SettingsCommand
 from underpass.guard.policy import load_policy
 from underpass.model.options import (
@@ -21,6 +22,7 @@ from underpass.model.options import (
 )
 from underpass.model.origin import as_mcp, parse_origin
 from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec, parse_gates
+from underpass.observe.quota import parse_quota
 
 POLICY_FILE = "policy.toml"
 
@@ -132,6 +134,26 @@ class OpenCommand(SettingsCommand):
 @click.option("--changing-url", is_flag=True, help="oauth even if the public URL changes.")
 @click.option("--token-file", type=FILE, help="Where visitors' token is written (0600).")
 @click.option("--show-token", is_flag=True, help="Print visitors' token, too.")
+@click.option(
+    "--capture",
+    type=click.Choice(["full", "heads", "off"]),
+    default="full",
+    show_default=True,
+    help="What is recorded of exchanges, secrets always left out.",
+)
+@click.option("--no-capture", is_flag=True, help="Record nothing: --capture off.")
+@click.option("--no-meter", is_flag=True, help="Count nothing. Not with --quota.")
+@click.option(
+    "--quota",
+    multiple=True,
+    metavar="10GB/month|600/minute",
+    help="What it may carry; visitors beyond get 429. May be given once each.",
+)
+@click.option(
+    "--metrics-listen",
+    type=AddressType(),
+    help="Serve /metrics and /healthz here, on a loopback address.",
+)
 @click.option("--run", is_flag=True, help="Start the origin: the words after --.")
 @json_option
 @click.pass_context
@@ -150,6 +172,7 @@ def command(ctx: click.Context, /, as_json: bool, **params: Any) -> None:
         options.tls_cert is not None and options.tls_key is not None
     ):
         raise click.UsageError("--tls passthrough, --tls-cert and --tls-key go together", ctx)
+    check_observation(options)
 
     from underpass.cli.keeping import keep_open
     from underpass.cli.running import run
@@ -182,6 +205,23 @@ def declared(params: dict[str, Any]) -> TunnelSpec:
     )
 
 
+def check_observation(options: OpenOptions) -> None:
+    """Raise for what cannot go together, or must not be seen from elsewhere."""
+    parse_quota(options.quota)
+    if not options.meter and (options.quota or options.metrics_listen):
+        raise click.UsageError("--no-meter goes neither with --quota nor with --metrics-listen")
+    if options.metrics_listen is not None and not is_loopback(options.metrics_listen[0]):
+        raise click.UsageError("--metrics-listen takes a loopback address, like 127.0.0.1:9100")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def take_via(params: dict[str, Any]) -> None:
     """``--via ENGINE:WHERE`` is short for that engine with its option ``via``."""
     if params["via"] is None:
@@ -209,6 +249,10 @@ def chosen(params: dict[str, Any], *, run: tuple[str, ...], as_json: bool) -> Op
         show_token=params["show_token"],
         tls_cert=params["tls_cert"],
         tls_key=params["tls_key"],
+        capture="off" if params["no_capture"] else params["capture"],
+        meter=not params["no_meter"],
+        quota=tuple(params["quota"]),
+        metrics_listen=params["metrics_listen"],
         run=run,
         oauth=OAuthOptions(
             provider=params["oauth_provider"],
