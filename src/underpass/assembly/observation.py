@@ -17,6 +17,7 @@ from underpass.drivers.base import Engine, HasQuota
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.guard.control_ports import ControlPorts
 from underpass.guard.policy import Policy
+from underpass.guard.private_files import private_directory
 from underpass.http.messages import RequestHead
 from underpass.model.options import OpenOptions
 from underpass.model.spec import TunnelSpec
@@ -116,6 +117,7 @@ async def watch(
     if not options.meter and capture == "off":
         return None
     path = options.state_dir / FILE
+    await asyncio.to_thread(private_directory, options.state_dir)
     writer = await asyncio.to_thread(CaptureWriter, path)
     stack.push_async_callback(writer.close)
     now = time.time()
