@@ -6,15 +6,19 @@ import asyncio
 import os
 import secrets
 import ssl
+import unittest
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
+import trustme
 from tests.canary import record_secret
 from tests.edges.ngrok import DOMAIN, NgrokEdge
 from tests.edges.ngrok_agent import install_agent
+from tests.edges.ngrok_v3 import FarEnd, install_v3
 
 from underpass.testing.driver_bench import DriverBench, Options
 
@@ -35,6 +39,7 @@ class NgrokBench(DriverBench):
         # ngrok's own is 404 (ERR_NGROK_3200); the suite takes only 5xx for "nobody is here".
         self.edge.offline_status = 502
         await self.stack.enter_async_context(self.edge)
+        self.trust = ssl.create_default_context(cafile=str(self.edge.ca))
         variables = {
             "NGROK_AUTHTOKEN": self.token,
             WRONG: f"2{secrets.token_urlsafe(30)}",
@@ -44,7 +49,6 @@ class NgrokBench(DriverBench):
             **self.variables(),
         }
         self.stack.enter_context(mock.patch.dict(os.environ, variables))
-        self.trust = ssl.create_default_context(cafile=str(self.edge.ca))
 
     def variables(self) -> dict[str, str]:
         """More variables of the user."""
@@ -121,3 +125,44 @@ class SdkBench(NgrokBench):
     @property
     def server(self) -> str:
         return self.edge.named_server
+
+
+class FakeV3Bench(NgrokBench):
+    """FAKE: a program that behaves as agents 3.x are documented to, and is its own far end."""
+
+    program = "ngrok"
+    client = "program"
+    variant = "agent 3.x, FAKE"
+
+    def variables(self) -> dict[str, str]:
+        authority = trustme.CA()
+        trusted, chain = self.home / "v3-ca.pem", self.home / "v3-chain.pem"
+        authority.cert_pem.write_to_path(str(trusted))
+        authority.issue_cert(f"*.{DOMAIN}").private_key_and_cert_chain_pem.write_to_path(str(chain))
+        self.far_end = FarEnd(self.token, str(chain))
+        self.far_end.write(self.home)
+        self.trust = ssl.create_default_context(cafile=str(trusted))
+        place = install_v3(self.home / "bin")
+        path = f"{place}{os.pathsep}{os.environ.get('PATH', '')}"
+        return {"PATH": path, "SSL_CERT_FILE": str(trusted)}
+
+    def options(self) -> Options:
+        return {"client": self.client, "account": "paid"}
+
+    @asynccontextmanager
+    async def taken_port(self) -> AsyncIterator[Options]:
+        replace(self.far_end, held=(f"held.{DOMAIN}",)).write(self.home)
+        yield {**self.options(), "url": f"held.{DOMAIN}"}
+        self.far_end.write(self.home)
+
+    @asynccontextmanager
+    async def used_up(self) -> AsyncIterator[Options]:
+        replace(self.far_end, refuse=108).write(self.home)
+        yield self.options()
+        self.far_end.write(self.home)
+
+    async def cut(self) -> None:
+        raise unittest.SkipTest("FAKE: it is its own far end")
+
+    async def freeze(self) -> None:
+        raise unittest.SkipTest("FAKE: it is its own far end")

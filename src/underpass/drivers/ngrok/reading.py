@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,7 +15,6 @@ from underpass.drivers.ngrok.faults import explain, find_number
 from underpass.drivers.observations import Carrying, Faltering, Observation, Refusal
 
 MAX_LINE: Final = 16 * 1024
-MAX_URL: Final = 300
 
 SESSION_LOST: Final = "session-lost"
 STOPPED: Final = "stopped-from-afar"
@@ -25,7 +23,10 @@ SILENT: Final = "far-end-silent"
 _STARTED: Final = ("started tunnel", "started endpoint")
 _ERRORS: Final = ("eror", "error", "crit", "fatal")
 _LAST_WORDS: Final = ("command failed", "terminating with error", "failed to reconnect session")
-_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_URL: Final = re.compile(
+    r"(?P<scheme>https?|tcp|tls)://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+    r"(?::(?P<port>[0-9]{1,5}))?/?"
+)
 
 _TRANSPORT: Final = (
     (
@@ -80,20 +81,11 @@ def is_session(line: str) -> bool:
 
 def is_public_url(text: str) -> bool:
     """Whether ``text`` is an address that visitors can come to, and no more than that."""
-    try:
-        parts = urlsplit(text) if len(text) <= MAX_URL else None
-        return (
-            parts is not None
-            and parts.scheme in {"https", "http", "tcp", "tls"}
-            and _HOST.fullmatch(parts.hostname or "") is not None
-            and "@" not in parts.netloc
-            and parts.path in {"", "/"}
-            and not parts.query
-            and not parts.fragment
-            and (parts.port is not None or parts.scheme not in {"tcp", "tls"})
-        )
-    except ValueError:
+    match = _URL.fullmatch(text)
+    if match is None:
         return False
+    port = int(match["port"] or 0)
+    return port < 65_536 and (port > 0 or match["scheme"].startswith("http"))
 
 
 def _read_plain(line: str) -> Observation | None:
