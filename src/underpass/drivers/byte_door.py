@@ -6,13 +6,12 @@ What ``gatehouse.reader_socket`` is for HTTP. Bytes, FIN and reset are passed on
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable
 from typing import Final, cast
 
 from underpass.gatehouse.hangup import HangupWatch
 from underpass.gatehouse.ports import Carrier, Exchange, Peer
+from underpass.gatehouse.reset import reset
 from underpass.http.messages import Headers, ResponseHead
 
 WINDOW: Final = 256 * 1024
@@ -89,13 +88,8 @@ class ByteSocket(asyncio.Protocol):
 
     def abort(self, code: str) -> None:
         """See ``Visitor``: a reset, so that what was sent cannot look complete."""
-        transport = self._transport
-        if transport is None:
-            return
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        if self._transport is not None:
+            reset(self._transport)
 
     def stop(self, code: str) -> None:
         """See ``Visitor``: TCP has no word for it."""

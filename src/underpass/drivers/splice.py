@@ -7,11 +7,11 @@ Bytes, FIN and reset are passed on as what they are, with back-pressure both way
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, cast
+
+from underpass.gatehouse.reset import reset
 
 WRITE_BYTES: Final = 256 * 1024
 # What may wait in one transport before its other side is no longer read.
@@ -166,9 +166,5 @@ class Side(asyncio.Protocol):
 
     def reset(self) -> None:
         """End it so that nobody takes it for complete."""
-        if self.transport is None:
-            return
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        if self.transport is not None:
+            reset(self.transport)

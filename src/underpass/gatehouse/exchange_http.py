@@ -68,7 +68,6 @@ class HttpExchange:
         "_request_over",
         "_started",
         "_status",
-        "_trailers",
         "_undrained",
         "_visitor",
     )
@@ -91,7 +90,6 @@ class HttpExchange:
         """Body bytes in ``_out``."""
         self._undrained = 0
         self._framing: BodyFraming | None = None
-        self._trailers: Headers | None = None
         self._noted: list[bytes] | None = None
         """The beginning of a JSON-RPC body, until the answer's head."""
         self._early = bytearray()
@@ -157,7 +155,9 @@ class HttpExchange:
             self._flush()
 
     def trailers_received(self, trailers: Headers) -> None:
-        self._trailers = trailers
+        """They end here: the gates have judged the head, and servers take trailers for fields of
+        it (uvicorn with httptools), or even of somebody's next request (aiohttp 3.14). A recipient
+        may discard them (RFC 9110 6.5.1)."""
 
     def end_received(self) -> None:
         if self._bytes is not None:
@@ -168,7 +168,7 @@ class HttpExchange:
             return
         assert self._framing is not None
         try:
-            self._out += self._framing.end(self._trailers)  # type: ignore[arg-type]
+            self._out += self._framing.end()  # type: ignore[arg-type]
         except (BodyLengthWrong, HeadInvalid) as error:
             self._break(error.code)
             return
@@ -415,9 +415,7 @@ class HttpExchange:
         assert connection is not None
         if not self._is_request_whole:
             connection.abort()
-        elif self._reader.keep_alive and not self._trailers:
-            # A server may take trailers for fields of its next request (aiohttp 3.14 does): what
-            # has carried some carries nobody else's.
+        elif self._reader.keep_alive:
             self._house.pool.give_back(connection)
         else:
             connection.close()

@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 
 from underpass.gatehouse.books import Books
 from underpass.gatehouse.hangup import HangupWatch, Readable
+from underpass.gatehouse.reset import reset
 from underpass.http.reader import ResponseReader
 
 READ_BYTES: Final = 256 * 1024
@@ -171,10 +172,10 @@ class OriginConnection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Close now; the user hears no more."""
+        """Close now, so that nothing looks complete to the origin; the user hears no more."""
         self.user = None
         if self._transport is not None:
-            self._transport.abort()
+            reset(self._transport)
 
     @property
     def is_closed(self) -> bool:

@@ -79,7 +79,10 @@ class OriginDialler:
         for task in self._dials:
             task.cancel()
         for connection in list(self._connections):
-            connection.abort()
+            if connection.user is None:
+                connection.close()
+            else:
+                connection.abort()
 
     async def wait_closed(self) -> None:
         """Wait until the dials and connections that ``close`` ended are gone."""

@@ -13,6 +13,7 @@ from typing import Final, cast
 from underpass.gatehouse.hangup import HangupWatch
 from underpass.gatehouse.ports import Carrier, Peer
 from underpass.gatehouse.reader import DoorSettings, VisitorConnection
+from underpass.gatehouse.reset import reset
 
 WRITE_BYTES: Final = 64 * 1024
 # What may wait in a visitor's transport before the origin is no longer read.
@@ -119,7 +120,7 @@ class VisitorSocket(asyncio.Protocol):
     def abort(self) -> None:
         """See ``Outlet``."""
         if self._transport is not None:
-            self._transport.abort()
+            reset(self._transport)
 
     # Watched
 

@@ -152,7 +152,7 @@ def _build(method: bytes, target: bytes, http10: bool, sink: FieldSink) -> tuple
         host,
         headers,
         body,
-        _upgrade(upgrade, named, http10),
+        b"" if http10 else _upgrade(upgrade, named, is_plain=method == b"GET" and not body),
         expect is not None and body != NO_BODY and not http10,
         http10,
         te_trailers and not http10,
@@ -178,10 +178,13 @@ def _body(length: bytes | None, coding: bytes | None, http10: bool) -> int:
     return int(length)
 
 
-def _upgrade(value: bytes | None, named: frozenset[bytes], http10: bool) -> bytes:
-    if value is None or http10 or b"upgrade" not in named or not is_protocol(value):
+def _upgrade(value: bytes | None, named: frozenset[bytes], *, is_plain: bool) -> bytes:
+    if value is None or b"upgrade" not in named or not is_protocol(value):
         return b""
-    for word in value.lower().split(b","):
-        if word.strip(b" \t").startswith(_NO_TUNNEL):
+    for each in value.lower().split(b","):
+        word = each.strip(b" \t")
+        # A WebSocket begins with a GET without a body (RFC 6455 4.1). Servers that would upgrade
+        # lose the body of anything else (uvicorn with httptools): it goes on as a plain request.
+        if word.startswith(_NO_TUNNEL) or (word == b"websocket" and not is_plain):
             return b""
     return value
