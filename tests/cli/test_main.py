@@ -31,6 +31,8 @@ Commands:
   prove       Prove a tunnel now, through its public door.
   watch       Watch a tunnel change, until it is closed.
   approve     List or decide sign-ins that wait for you.
+  requests    List the recorded requests of a tunnel; show one.
+  replay      Send a recorded request to the origin once more.
   renew       Move the end of a tunnel's lease.
   close       Close a tunnel.
   reach       Make a gated tcp tunnel, or a service behind a host, local.

@@ -43,6 +43,9 @@ class Watched(Protocol):
     def follow(self) -> Changes:
         """Exchanges from now on, as they end; raises ``CaptureIsOff``."""
 
+    async def flush(self) -> None:
+        """Wait until what ended before can be read from the file."""
+
     async def replay(self, wish: ReplayWish) -> Mapping[str, object]:
         """Send a request to the origin once more; the exchange that it became."""
 

@@ -7,7 +7,8 @@
     POST /v1/tunnels/NAME/prove      underpass/v1/tunnel
     POST /v1/tunnels/NAME/renew      underpass/v1/tunnel      body {"seconds": 7200}
     POST /v1/tunnels/NAME/close      underpass/v1/tunnel
-    GET  /v1/tunnels/NAME/requests   underpass/v1/request, one a line, as exchanges end
+    GET  /v1/tunnels/NAME/requests   underpass/v1/request, one a line, as exchanges end; between
+                                     two lines of underpass/v1/requests
     POST /v1/tunnels/NAME/replay     underpass/v1/request     body: see ReplayWish
     GET  /v1/tunnels/NAME/sign-ins   underpass/v1/sign-ins
     POST /v1/tunnels/NAME/sign-ins   underpass/v1/sign-in     body {"code": "…", "approve": true}
@@ -27,6 +28,7 @@ from underpass.model.events import SCHEMA as TUNNEL_SCHEMA
 from underpass.model.status import TunnelStatus
 
 TUNNELS_SCHEMA = "underpass/v1/tunnels"
+FOLLOW_SCHEMA = "underpass/v1/requests"
 REACH_SCHEMA = "underpass/v1/reach-info"
 SIGN_INS_SCHEMA = "underpass/v1/sign-ins"
 SIGN_IN_SCHEMA = "underpass/v1/sign-in"

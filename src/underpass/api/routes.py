@@ -21,6 +21,7 @@ from starlette.routing import Route
 from underpass.api.control import Changes, Control, SignInDesk, Watched
 from underpass.api.errors import ApiFailed, RequestMalformed
 from underpass.api.records import (
+    FOLLOW_SCHEMA,
     REACH_SCHEMA,
     SIGN_IN_SCHEMA,
     SIGN_INS_SCHEMA,
@@ -142,12 +143,16 @@ async def requests(controls: Mapping[str, Control], request: Request) -> Respons
         raise CaptureIsOff(request.path_params["name"])
     following = watched.follow()
     streams.add(following)
+    # What ended before can be read by whoever asked, once this is answered.
+    await watched.flush()
+    name = request.path_params["name"]
 
     async def lines() -> AsyncIterator[bytes]:
         try:
-            yield b"\n"  # whoever asked knows now that nothing is missed
+            yield _encode({"schema": FOLLOW_SCHEMA, "event": "following", "tunnel": name}) + b"\n"
             async for exchange in following:
                 yield _encode(exchange) + b"\n"
+            yield _encode({"schema": FOLLOW_SCHEMA, "event": "ended", "tunnel": name}) + b"\n"
         finally:
             streams.discard(following)
             await following.aclose()

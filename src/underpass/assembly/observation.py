@@ -70,6 +70,10 @@ class Watched:
             raise CaptureIsOff(self.observer.tunnel)
         return self.observer.follow()
 
+    async def flush(self) -> None:
+        """Wait until what ended before can be read from the file."""
+        await self.observer.flush()
+
     async def replay(self, wish: ReplayWish) -> Mapping[str, Any]:
         """Send a request once more; raises ``ReplayUnanswered`` when no head came."""
         if self.house is None:

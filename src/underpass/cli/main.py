@@ -22,6 +22,12 @@ _COMMANDS = {
     "approve": Entry(
         "underpass.cli.commands.approve", "List or decide sign-ins that wait for you."
     ),
+    "requests": Entry(
+        "underpass.cli.commands.requests", "List the recorded requests of a tunnel; show one."
+    ),
+    "replay": Entry(
+        "underpass.cli.commands.replay", "Send a recorded request to the origin once more."
+    ),
     "renew": Entry("underpass.cli.commands.renew", "Move the end of a tunnel's lease."),
     "close": Entry("underpass.cli.commands.close", "Close a tunnel."),
     "reach": Entry(

@@ -83,6 +83,9 @@ def change_line(change: Facts) -> str:
         told = f"until {moment(change['ends_at'])}"
     elif event == "lease-ended":
         told = "no visitor for the idle limit" if change.get("idle") else "its hard end is reached"
+    elif event == "quota-warning":
+        whose = "" if change["whose"] == "own" else f" of {change['whose']}"
+        told = f"{change['used']} of {change['limit']} {change['what']}{whose} are used"
     elif event == "link-restored":
         told = f"after {change['away_seconds']:.1f} s"
     else:

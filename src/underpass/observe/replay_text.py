@@ -52,6 +52,14 @@ class ReplayRequest:
             places.append("body")
         return places
 
+    def without_redacted(self) -> ReplayRequest:
+        """The same without the fields and query values that stand for secrets."""
+        headers = [field for field in self.headers if WORD not in field[1]]
+        path, mark, query = self.target.partition(b"?")
+        kept = [pair for pair in query.split(b"&") if WORD not in pair]
+        target = path + mark + b"&".join(kept) if kept else path
+        return ReplayRequest(self.method, target, self.host, headers, self.body)
+
 
 def recorded_request(
     outline: Outline, messages: Messages, *, edited: bool = False

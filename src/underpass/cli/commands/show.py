@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -29,8 +30,30 @@ def command(name: str, as_json: bool) -> None:
         carriage = call.answer()
     from underpass.cli.shown import tunnel_page
 
-    notes = operator_notes(shown["tunnel"]["kind"], carriage)
+    notes = [*meter_notes(shown.get("meter")), *operator_notes(shown["tunnel"]["kind"], carriage)]
     result(tunnel_page(shown["tunnel"], shown["verdict"], time.time(), notes))
+
+
+def meter_notes(meter: Mapping[str, Any] | None) -> list[str]:
+    """What the tunnel has carried, and how near it is to its quotas."""
+    if meter is None:
+        return []
+    from underpass.cli.looked import size
+
+    carried = f"{meter['requests']} requests, {size(meter['bytes_up'])} up, "
+    notes = [f"  meter   {carried}{size(meter['bytes_down'])} down"]
+    if meter["p50_ms"] is not None:
+        notes.append(f"          first byte within {meter['p50_ms']:g} ms (half), ")
+        notes[-1] += f"{meter['p99_ms']:g} ms (99 %)"
+    for quota in meter["quotas"]:
+        share = quota["used"] / quota["limit"]
+        alarm = " (!)" if share >= 0.8 else ""
+        whose = "" if quota["whose"] == "own" else f" of {quota['whose']}"
+        said = f"{quota['used']} of {quota['limit']} {quota['what']}{whose}"
+        notes.append(f"  quota   {said}, {share:.0%}{alarm}")
+    if meter["dropped"]:
+        notes.append(f"  record  {meter['dropped']} exchanges were not recorded")
+    return notes
 
 
 def operator_notes(kind: str, carriage: Mapping[str, object]) -> list[str]:
