@@ -119,12 +119,16 @@ class Node:
                 assert self._daemon.process.poll() is None, self._daemon.log.read_text()
                 await asyncio.sleep(0.05)  # nobody tells when the socket is there
 
-    async def join(self, key: str) -> None:
+    async def rejoin(self, key: str) -> None:
+        """Sign in again."""
+        await self.join(key, "--force-reauth")
+
+    async def join(self, key: str, *more: str) -> None:
         """Join the tailnet with an auth key, given by file."""
         path = self.state / "key"
         path.write_text(key)
         code, out = await self.run(
-            *("up", f"--login-server={self.control}", f"--auth-key=file:{path}"),
+            *("up", *more, f"--login-server={self.control}", f"--auth-key=file:{path}"),
             *(f"--hostname={self.name}", "--accept-dns=false", "--timeout=30s", "--json"),
         )
         path.unlink()

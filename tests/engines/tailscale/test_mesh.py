@@ -211,3 +211,16 @@ async def test_a_daemon_that_is_away_is_told_with_how_to_start_it(
     assert code == 5
     assert codes(told["after"]) == {"this node": "daemon-away"}
     assert told["after"]["steps"][0]["command"][:2] == ["sudo", "systemctl"]
+
+
+async def test_a_network_without_a_relay_is_told_by_netcheck(fleet: Fleet) -> None:
+    fleet.beta.freeze()
+    fleet.headscale.stop()  # DERP and STUN go with it
+    try:
+        code, told = await underpass("check", "beta", node=fleet.alpha)
+    finally:
+        await fleet.headscale.start()
+        fleet.beta.thaw()
+    assert code == 5
+    assert codes(told)["alpha.tail.test"] == "no-relay"
+    assert told["steps"][-1]["code"] == "open-network"
