@@ -218,11 +218,13 @@ class Stage:
         kind: type[Program] = Program,
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        listens: bool = False,
     ) -> Any:
-        """Start any program; it is ended with the stage at the latest."""
+        """Start any program; it is ended with the stage at the latest. ``listens``: to what is
+        written to its ``process.stdin``."""
         process = await asyncio.create_subprocess_exec(
             *words,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if listens else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={**self.environment, **(environment or {})},

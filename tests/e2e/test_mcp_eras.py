@@ -59,11 +59,13 @@ async def test_the_typescript_sdk(stage: Stage, free_port: int, sdk: str, era: s
     assert (await client.ended()).code == 0
 
 
-async def typescript_client(stage: Stage, tunnel: Tunnel, sdk: str, era: str) -> Program:
+async def typescript_client(
+    stage: Stage, tunnel: Tunnel, sdk: str, era: str, *, listens: bool = False
+) -> Program:
     home = await asyncio.to_thread(installed)
     url = tunnel.url + path_of(era)
     words = (node22(home), str(NODE / "client.mjs"), str(home), sdk, era, url)
-    client: Program = await stage.spawn(*words, str(tunnel.token_file))
+    client: Program = await stage.spawn(*words, str(tunnel.token_file), listens=listens)
     return client
 
 
