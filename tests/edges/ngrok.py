@@ -87,6 +87,8 @@ class NgrokEdge:
         self.binds: dict[str, Bind] = {}
         self.asked: list[dict[str, Any]] = []
         """Every bind that was asked for."""
+        self.was_asked = asyncio.Event()
+        """Set with each; for tests to clear."""
         self.held: set[str] = set()
         """Names that somebody else has online."""
         self.port = 0
@@ -194,6 +196,7 @@ class NgrokEdge:
     async def bind(self, session: AgentSession, asked: dict[str, Any]) -> dict[str, Any]:
         """Bring an endpoint online; the answer."""
         self.asked.append(asked)
+        self.was_asked.set()
         proto, options = str(asked["Proto"]), dict(asked["Opts"])
         if self.refuse_bind:
             return {"Error": error_text(self.refuse_bind)}

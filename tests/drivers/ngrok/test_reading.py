@@ -79,6 +79,8 @@ def test_a_lost_session_is_told_and_a_new_one_is_known() -> None:
         ("dial tcp: lookup connect.ngrok-agent.com: no such host", "far-end-unreachable", False),
         ("failed to establish tcp connection", "far-end-unreachable", False),
         ("x509: certificate signed by unknown authority", "far-end-untrusted", True),
+        ("failed to connect session tls handshake error", "far-end-untrusted", True),
+        ("tls: first record does not look like a TLS handshake", "far-end-strange", False),
         ("read EOF from remote peer", "far-end-closed", False),
         ("listen tcp 127.0.0.1:4040: bind: address already in use", "port-taken", False),
     ],

@@ -30,12 +30,21 @@ _URL: Final = re.compile(
 
 _TRANSPORT: Final = (
     (
-        ("x509:", "certificate", "UnknownIssuer"),
+        # The SDK says no more than "tls handshake error".
+        ("x509:", "certificate", "tls handshake"),
         Refusal(
             "far-end-untrusted",
             "what answers in the place of ngrok's service shows a certificate of somebody else",
             "something between may open TLS; name its authority: ngrok.server-ca=FILE",
             fatal=True,
+        ),
+    ),
+    (
+        ("tls: first record",),
+        Refusal(
+            "far-end-strange",
+            "what answers in the place of ngrok's service does not speak TLS",
+            "check ngrok.server, and what stands between",
         ),
     ),
     (
