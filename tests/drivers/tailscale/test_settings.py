@@ -18,9 +18,9 @@ RUNNING = Detection(
     True,
     "/run/ts.sock",
     "1.102.3",
-    facts={"host": "laptop.tail1.ts.net", "suffix": "tail1.ts.net", "unix": "yes"},
+    facts={"host": "laptop.tail1.ts.net", "suffix": "tail1.ts.net", "unix": "all"},
 )
-PRIVATE = Detection(True, "/opt/tailscaled", "1.102.3", facts={"unix": "yes"})
+PRIVATE = Detection(True, "/opt/tailscaled", "1.102.3", facts={"unix": "all"})
 KEY = "tskey-auth-secret"
 
 
@@ -131,6 +131,13 @@ def test_addresses_are_believed_over_a_unix_socket_and_not_over_a_port() -> None
         TailscaleDriver().plan(spec, site(door="port"))
     open_plan = TailscaleDriver().plan(parse_spec("3001"), site(door="port"))
     assert (open_plan.door, open_plan.vouching) == (DoorKind.PORT, None)
+
+
+def test_a_daemon_whose_serve_takes_sockets_for_http_alone_gets_a_port_for_bytes() -> None:
+    older = Detection(True, "/s", "1.96.0", facts={"host": "n.t", "unix": "http"})
+    bytes_ = parse_spec("tcp://127.0.0.1:5432 --public --for 30m")
+    assert TailscaleDriver().plan(parse_spec("3001"), site(older)).door is DoorKind.UNIX
+    assert TailscaleDriver().plan(bytes_, site(older)).door is DoorKind.PORT
 
 
 OPTIONS = (

@@ -102,3 +102,16 @@ def test_ports_of_funnels_are_read_with_ranges_and_without_nonsense() -> None:
     cap = "https://tailscale.com/cap/funnel-ports?ports="
     assert funnel_ports([cap + "443,8443-8445"]) == {443, 8443, 8444, 8445}
     assert funnel_ports([cap + "a-b,-,", "https://else?ports=1"]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("version", "kinds"), [("1.60.0", ""), ("1.94.1", "http"), ("1.102.3-t1", "all")]
+)
+def test_what_may_lead_to_a_socket_depends_on_the_version_and_on_root(
+    version: str, kinds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    found = judge_daemon("/s", status("Running", Version=version))
+    assert (found.facts["unix"], bool(found.limits)) == (kinds, not kinds)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert judge_daemon("/s", status("Running", Version=version)).facts["unix"] == ""

@@ -20,7 +20,8 @@ OLDEST: Final = (1, 52)
 # serve and funnel have their present shape since then.
 
 UNIX_SINCE: Final = (1, 94)
-# A Unix socket as a target of serve.
+TCP_UNIX_SINCE: Final = (1, 102)
+# A Unix socket as a target of serve: for HTTP (their pull request 18089), for TCP (19684).
 
 HOW_TO_GET_IT: Final = "install it: https://tailscale.com/download, or use another engine"
 HOW_TO_START: Final = "start it: sudo systemctl start tailscaled, or use daemon=private"
@@ -95,10 +96,14 @@ def _judge_version(
         why = f"tailscale {version} is older than 1.52"
         return Detection(True, program, version, why_not=why, hint=HOW_TO_GET_IT)
     # tailscaled lets only root lead visitors to a Unix socket, or who may become root by sudo.
-    is_unix = numbers >= UNIX_SINCE and os.geteuid() == 0
-    facts = {**facts, "unix": "yes" if is_unix else "no"}
+    kinds = "all" if numbers >= TCP_UNIX_SINCE else "http" if numbers >= UNIX_SINCE else ""
+    kinds = kinds if os.geteuid() == 0 else ""
     limit = "visitors' addresses are not known: that needs root, and tailscale 1.94"
-    return Detection(True, program, version, signed_in, () if is_unix else (limit,), facts=facts)
+    return Detection(
+        *(True, program, version, signed_in),
+        limits=() if kinds else (limit,),
+        facts={**facts, "unix": kinds},
+    )
 
 
 def _which(program: str, site: Site) -> str | None:

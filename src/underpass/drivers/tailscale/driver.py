@@ -70,7 +70,7 @@ class TailscaleDriver:
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
         """See ``Driver``."""
         settings = TailscaleSettings.parse(site.options)
-        is_unix = _uses_unix(settings, site)
+        is_unix = _uses_unix(settings, spec, site)
         refuse_unsupported(self.name, spec, Abilities(tcp=True, addresses=is_unix))
         if spec.kind is Kind.TCP and settings.share == "funnel":
             why = "funnel's visitors speak TLS, so they bring HTTPS only"
@@ -155,7 +155,7 @@ class TailscaleDriver:
 def make_wanted(settings: TailscaleSettings, spec: TunnelSpec, site: Site) -> Wanted:
     """The door that the tunnel wants in the tailnet."""
     address = site.door
-    if _uses_unix(settings, site) and address.unix is None:
+    if _uses_unix(settings, spec, site) and address.unix is None:
         address = DoorAddress(unix=site.directory / "door.sock")
     return Wanted(
         settings.port_for(spec),
@@ -202,11 +202,11 @@ def _plan_private(plan: Plan, settings: TailscaleSettings, wanted: Wanted, site:
     )
 
 
-def _uses_unix(settings: TailscaleSettings, site: Site) -> bool:
+def _uses_unix(settings: TailscaleSettings, spec: TunnelSpec, site: Site) -> bool:
     if settings.door:
         return settings.door == "unix"
     facts: Mapping[str, str] = site.detection.facts if site.detection else {}
-    return facts.get("unix") == "yes"
+    return facts.get("unix", "") in (("all",) if spec.kind is Kind.TCP else ("all", "http"))
 
 
 def _visitors(settings: TailscaleSettings, url: str, site: Site) -> str:
