@@ -81,7 +81,7 @@ class CloudflareEdge:
         self.quick_requests = 0
         self.ca_file = directory / "edge-ca.pem"
         self.ports: list[int] = [0] * CONNECTIONS
-        self._opened = asyncio.Condition()
+        self._news = asyncio.Event()
         self._frozen = False
         self._controls: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
@@ -143,12 +143,19 @@ class CloudflareEdge:
         wanted = None if tunnel is None else tunnel.identity
         return [link for link in self.links if link.is_registered and wanted in (None, link.tunnel)]
 
+    async def wait_registered(self, count: int = CONNECTIONS, seconds: float = 20.0) -> None:
+        """Wait until so many connections are registered."""
+        async with asyncio.timeout(seconds):
+            while len(self.registered()) != count:
+                self._news.clear()
+                await self._news.wait()
+
     async def start(self) -> None:
         """Take cloudflareds; the ports stay as they were."""
         loop = asyncio.get_running_loop()
         for at, port in enumerate(self.ports):
             server = await loop.create_server(
-                lambda: Link(self._opened_link, self._lost_link),
+                lambda: Link(self._opened_link, self._registered_link, self._lost_link),
                 *("127.0.0.1", port),
                 ssl=self._context,
             )
@@ -209,7 +216,11 @@ class CloudflareEdge:
         self._controls.add(task)
         task.add_done_callback(self._controls.discard)
 
+    def _registered_link(self, link: Link) -> None:
+        self._news.set()
+
     def _lost_link(self, link: Link) -> None:
+        self._news.set()
         link.is_registered = False
         if link in self.links:
             self.links.remove(link)

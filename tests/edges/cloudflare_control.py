@@ -18,6 +18,9 @@ SCHEMA: Any = capnp.load(str(Path(__file__).with_name("cloudflare_tunnelrpc.capn
 
 LOCATION = "loc01"
 
+SOON = 0.05
+"""Seconds for an answer to be under way before its connection is closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -79,10 +82,10 @@ class Control:
                     writer.write(data)
                     await writer.drain()
             finally:
-                back.cancel()
-                await asyncio.gather(back, return_exceptions=True)
                 writer.close()
                 del rpc
+                back.cancel()
+                await asyncio.gather(back, return_exceptions=True)
         ours.close()
 
 
@@ -124,6 +127,8 @@ class Registrar(SCHEMA.RegistrationServer.Server):  # type: ignore[misc]
             error.cause = verdict.cause
             error.retryAfter = int(verdict.retry_seconds * 1e9)
             error.shouldRetry = verdict.should_retry
+            # Until the connection ends, cloudflared does nothing further.
+            asyncio.get_running_loop().call_later(SOON, self._link.close)
             return
         self._link.tunnel, self._link.index = told.tunnel, told.index
         details = result.init("connectionDetails")
@@ -131,12 +136,12 @@ class Registrar(SCHEMA.RegistrationServer.Server):  # type: ignore[misc]
         details.locationName = LOCATION
         details.tunnelIsRemotelyManaged = verdict.remotely_managed
         # Visitors come only when cloudflared has had its answer.
-        asyncio.get_running_loop().call_soon(setattr, self._link, "is_registered", True)
+        asyncio.get_running_loop().call_soon(self._link.register)
 
     async def unregisterConnection(self, _context: Any, **_: Any) -> None:
         """It goes: no new visitors come here, and the connection ends when the last has left."""
         self._link.is_registered = False
-        asyncio.get_running_loop().call_later(0.05, self._link.close)
+        asyncio.get_running_loop().call_later(SOON, self._link.close)
 
     async def updateLocalConfiguration(self, config: Any, _context: Any, **_: Any) -> None:
         """It tells its own configuration."""

@@ -11,7 +11,7 @@ import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tests.edges.cloudflare_link import (
@@ -45,6 +45,8 @@ class Weather:
     """After so long without a head: 524."""
     largest_body: int = 100 << 20
     """More is refused with 413."""
+    access: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    """Names behind Access, each with the service tokens that pass it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,10 @@ class PublicDoor:
         size = int(asked.get("content-length") or 0)
         if self.weather.answer is not None:
             await say(writer, *self.weather.answer)
+            return
+        shown = asked.get("cf-access-client-id"), asked.get("cf-access-client-secret")
+        if host in self.weather.access and shown not in self.weather.access[host]:
+            await send_to_login(writer, host)
             return
         if size > self.weather.largest_body:
             await say(writer, 413, "413")
@@ -232,6 +238,14 @@ async def body_of(asked: Asked, reader: asyncio.StreamReader) -> AsyncIterator[b
             yield await reader.readexactly(size)
             await reader.readline()
         await reader.readline()
+
+
+async def send_to_login(writer: asyncio.StreamWriter, host: str) -> None:
+    """What Access says to whoever has not passed it."""
+    login = f"https://team.cloudflareaccess.com/cdn-cgi/access/login/{host}?kid=0"
+    fields = f"Location: {login}\r\nContent-Length: 0\r\nConnection: close\r\n"
+    writer.write(f"HTTP/1.1 302 Found\r\n{fields}Server: cloudflare\r\n\r\n".encode())
+    await writer.drain()
 
 
 async def say(writer: asyncio.StreamWriter, status: int, text: str) -> None:

@@ -111,14 +111,20 @@ class LinkStream:
 
 
 class Link(asyncio.Protocol):
-    """The connection. ``on_open`` and ``on_lost`` tell the edge."""
+    """The connection. Three callbacks tell the edge of it."""
 
-    def __init__(self, on_open: Callable[[Link], None], on_lost: Callable[[Link], None]) -> None:
+    def __init__(
+        self,
+        on_open: Callable[[Link], None],
+        on_registered: Callable[[Link], None],
+        on_lost: Callable[[Link], None],
+    ) -> None:
         self.is_registered = False
         self.index = -1
         self.tunnel = ""
         self.streams: dict[int, LinkStream] = {}
         self._on_open = on_open
+        self._on_registered = on_registered
         self._on_lost = on_lost
         self._frozen = False
         self._is_blocked = False
@@ -136,6 +142,11 @@ class Link(asyncio.Protocol):
         )
 
     # What the edge does with it
+
+    def register(self) -> None:
+        """Visitors may come by it."""
+        self.is_registered = True
+        self._on_registered(self)
 
     def open(self, fields: Fields, *, end: bool = False) -> LinkStream:
         """Send a request's head. Raises ``StreamCut`` when there is no connection any more."""

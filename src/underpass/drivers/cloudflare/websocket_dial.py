@@ -79,10 +79,10 @@ async def _carry(wire: ClientConnection, end: socket.socket) -> None:
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        writer.close()
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
-        writer.close()
         with suppress(OSError):
             await wire.close()
 
