@@ -106,9 +106,9 @@ async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: 
     async def inward() -> None:
         while data := await reader.read(PART):
             await way.write(data)
+        await way.write(b"", end=True)
         if not writer.can_write_eof():
             raise ConnectionResetError  # a departure: TLS knows no half-close here
-        await way.write(b"", end=True)
 
     async def outward() -> None:
         while data := await way.read():

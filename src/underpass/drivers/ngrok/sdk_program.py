@@ -2,9 +2,10 @@
 
     python -I -m underpass.drivers.ngrok.sdk_program FILE
 
-It is apart from our own process because the SDK can end an interpreter with signal 11 (1.4.0 does,
-at its end after a refused credential), goes on by itself when nobody wants it to, and does not give
-up a session whose far end answers nothing: here each of these is an ended program, and is noticed.
+It is apart from our own process because it is native code with threads of its own, which was seen
+to end an interpreter with signal 11 (1.4.0, after a refused credential): the gatehouse and every
+other tunnel would go with it. It also never gives up a session whose far end answers nothing. Here
+each of these is a program that ended, and is noticed as such.
 """
 
 from __future__ import annotations
