@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib.util
 import json
 import os
@@ -107,3 +109,41 @@ def test_go_engines_are_pinned_to_the_version_that_the_table_names(tool: ModuleT
             module = (SCRIPT.parent / engine.name / "go.mod").read_text()
             assert f"{engine.source} v{engine.version}\n" in module
             assert (SCRIPT.parent / engine.name / "go.sum").is_file()
+
+
+FAKE_NPM = """#!/bin/sh
+# npm pack --silent NAME@VERSION --pack-destination FOLDER
+mkdir -p package && printf '#!/bin/sh\\necho packed\\n' > package/ghost
+tar czf "$5/ghost.tgz" package
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the packages are for Linux")
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_package_of_npm_is_taken_by_its_hash_and_by_no_other(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pinned: bool
+) -> None:
+    """``npm`` is a stand-in: the registry's answer is not what is judged here."""
+    tools, cache = tmp_path / "tools", tmp_path / "cache"
+    tools.mkdir()
+    (tools / "npm").write_text(FAKE_NPM)
+    (tools / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tools)
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "", "", "", "x86_64")))
+    integrity = "sha512-AAAA"
+    if pinned:
+        # gzip writes the time: the same archive twice is one that was made once.
+        words = ["npm", "pack", "--silent", "ghost@1", "--pack-destination", str(tools)]
+        subprocess.run(words, check=True)
+        archive = (tools / "ghost.tgz").read_bytes()
+        (tools / "npm").write_text(f'#!/bin/sh\ncp {tools}/ghost.tgz "$5/"\n')
+        integrity = "sha512-" + base64.b64encode(hashlib.sha512(archive).digest()).decode()
+    engine = tool.Engine("ghost", "1", ("ghost",), "npm", "ghost", integrity=integrity)
+    told = tool.ensure((engine,), cache)["ghost"]
+    if pinned:
+        run = subprocess.run([cache / "bin" / "ghost"], capture_output=True, text=True, check=True)
+        assert run.stdout == "packed\n"
+    else:
+        assert "another hash than the pinned one" in str(told["missing"])
+        assert not (cache / "bin" / "ghost").exists()
