@@ -12,7 +12,7 @@ import ipaddress
 import json
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +21,9 @@ import httpcore2
 from underpass.guard.oauth.registration import MAX_DOCUMENT_BYTES
 
 SECONDS: Final = 5.0
+
+LookUp = Callable[[str, int], Awaitable[list[str]]]
+"""From host and port to addresses."""
 
 
 class FetchRefused(Exception):
@@ -42,8 +45,11 @@ class Fetcher:
         tls: ssl.SSLContext | None = None,
         seconds: float = SECONDS,
         limit: int = MAX_DOCUMENT_BYTES,
+        look_up: LookUp | None = None,
     ) -> None:
-        """``private``: the address was named by the owner, and may be in a private network."""
+        """``private``: the address was named by the owner, and may be in a private network.
+        ``look_up`` takes the place of the system's resolver."""
+        self._look_up = look_up or _look_up
         self._loopback = loopback
         self._private = private
         self._seconds = seconds
@@ -78,7 +84,7 @@ class Fetcher:
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Any:
         self.check(url)
-        backend = _JudgedBackend(self._judge)
+        backend = _JudgedBackend(self._find)
         try:
             async with (
                 asyncio.timeout(self._seconds),
@@ -115,20 +121,22 @@ class Fetcher:
         except (OSError, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             raise FetchRefused(f"it cannot be reached ({type(error).__name__})") from None
 
-    def _judge(self, addresses: Iterable[str]) -> list[str]:
-        found = list(addresses)
+    async def _find(self, host: str, port: int) -> list[str]:
+        found = await self._look_up(host, port)
         if not found or not all(self._may_dial(each) for each in found):
             # All of them: a name with one good and one bad address is somebody's trick.
             raise FetchRefused("its name leads to an address that is not public")
         return found
 
     def _may_dial(self, text: str) -> bool:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text.partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address):
             if address.ipv4_mapped is not None:
                 address = address.ipv4_mapped
-            elif address.sixtofour is not None or address.teredo is not None or _is_nat64(address):
+            elif address.sixtofour is not None:
                 return False
+        if any(address in network for network in _NOT_PUBLIC):
+            return False
         if address.is_loopback:
             return self._loopback
         if address.is_link_local or address.is_multicast or address.is_unspecified:
@@ -139,8 +147,8 @@ class Fetcher:
 class _JudgedBackend(httpcore2.AsyncNetworkBackend):
     """Dials only what was looked up and judged just now."""
 
-    def __init__(self, judge: Any) -> None:
-        self._judge = judge
+    def __init__(self, find: LookUp) -> None:
+        self._find = find
         self._inner = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
@@ -151,12 +159,7 @@ class _JudgedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore2.AsyncNetworkStream:
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            raise FetchRefused("its name is not known") from None
-        addresses = self._judge(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = await self._find(host, port)
         return await self._inner.connect_tcp(
             addresses[0], port, timeout, local_address, socket_options
         )
@@ -165,6 +168,16 @@ class _JudgedBackend(httpcore2.AsyncNetworkBackend):
         self, path: str, timeout: float | None = None, socket_options: Any = None
     ) -> httpcore2.AsyncNetworkStream:
         raise FetchRefused("it is no https address")
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    """The addresses that the system knows for ``host``, each once."""
+    try:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise FetchRefused("its name is not known") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _is_loopback_name(host: str) -> bool:
@@ -176,8 +189,7 @@ def _is_loopback_name(host: str) -> bool:
         return False
 
 
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-
-
-def _is_nat64(address: ipaddress.IPv6Address) -> bool:
-    return address in _NAT64
+_NOT_PUBLIC: Final = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/23"))
+)
+"""What ``is_global`` of some Python versions takes for public (CVE-2024-4032), and NAT64."""

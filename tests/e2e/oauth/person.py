@@ -44,9 +44,13 @@ class Person:
         self.http = httpx2.AsyncClient(trust_env=False, timeout=20)
         self.page = httpx2.Response(200)
         self.at = ""
+        self.code_before = ""
+        """The last code that a page showed which she has left."""
 
     async def visit(self, url: str) -> httpx2.Response:
         """Go to ``url``; a redirect is not followed."""
+        found = CODE.search(self.page.text)
+        self.code_before = found[0] if found else self.code_before
         self.at = url
         self.page = await self.http.get(url)
         return self.page
@@ -72,6 +76,11 @@ class Person:
         self.page = await self.http.post(where, data={**form.fields, **words})
         self.at = where
         return self.page
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What the page's form would send by itself."""
+        return Form(self.page.text).fields
 
     @property
     def code(self) -> str:

@@ -1,0 +1,213 @@
+"""The consent in a real browser, and what its pages must withstand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from tests.e2e.oauth.browser import Browser
+from tests.e2e.oauth.flow import Client
+from tests.e2e.oauth.person import CODE, Person
+from tests.e2e.stage import PATIENCE, Stage, Tunnel
+
+IMAGES = Path(__file__).resolve().parents[3] / "docs" / "images"
+
+
+class Callback:
+    """What a native client listens with: notes what the browser brings."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.brought: asyncio.Queue[str] = asyncio.Queue()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = (await reader.readline()).decode()
+        while (await reader.readline()).strip():
+            pass
+        if line.startswith("GET /callback"):
+            self.brought.put_nowait(line.split()[1])
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 11\r\n"
+            b"Connection: close\r\n\r\n<p>done</p>"
+        )
+        with suppress(OSError):
+            await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def callback() -> AsyncIterator[Callback]:
+    made = Callback()
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()
+
+
+@pytest.fixture
+async def client(tunnel: Tunnel) -> AsyncIterator[Client]:
+    made = Client(tunnel.url)
+    await made.register(client_name="Example Assistant")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def browser(stage: Stage) -> AsyncIterator[Browser]:
+    made = await Browser.start(stage)
+    yield made
+    await made.close()
+
+
+@pytest.mark.chromium
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+async def test_chromium_walks_the_consent(
+    stage: Stage, tunnel: Tunnel, client: Client, callback: Callback, browser: Browser
+):
+    """UNDERPASS_SCREENSHOTS=1 renews the pictures of the docs."""
+    keep = bool(os.environ.get("UNDERPASS_SCREENSHOTS"))
+    client.redirect = f"http://127.0.0.1:{callback.port}/callback"
+    await browser.go(client.question())
+    text = await browser.text()
+    for told in ("Example Assistant", f"{tunnel.url}/mcp", "nobody vouches", client.redirect):
+        assert told in text
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", text)
+    if keep:
+        await browser.screenshot(IMAGES / "oauth-consent.png")
+    await browser.click("button[value=yes]")
+    await browser.until("document.body && document.body.innerText.includes('underpass approve')")
+    found = CODE.search(await browser.text())
+    assert found is not None
+    if keep:
+        await browser.screenshot(IMAGES / "oauth-waiting.png")
+    listed = (await stage.run("approve", "--json")).json["sign_ins"]
+    assert [(each["code"], each["client"]) for each in listed] == [(found[0], "Example Assistant")]
+    shown = await stage.run("approve")
+    assert found[0] in shown.out
+    done = await stage.run("approve", found[0].lower().replace("-", ""))
+    assert done.out == '"Example Assistant" may come into tools\n'
+    async with asyncio.timeout(PATIENCE):
+        brought = await callback.brought.get()
+    tokens = await client.exchange(brought)
+    assert (await client.call(tokens["access_token"])).status_code == 200
+    # Nothing was loaded but our own pages and the client's, and nothing was complained about.
+    hosts = {urlsplit(url).netloc for url in browser.requested if url.startswith("http")}
+    assert hosts <= {urlsplit(tunnel.url).netloc, f"127.0.0.1:{callback.port}"}
+    assert not [each for each in browser.complaints if "Security Policy" in each]
+
+
+@pytest.mark.chromium
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+async def test_chromium_brings_the_client_a_refusal(
+    stage: Stage, client: Client, callback: Callback, browser: Browser
+):
+    client.redirect = f"http://127.0.0.1:{callback.port}/callback"
+    await browser.go(client.question())
+    await browser.click("button[value=no]")
+    async with asyncio.timeout(PATIENCE):
+        brought = dict(parse_qsl(urlsplit(await callback.brought.get()).query))
+    assert brought["error"] == "access_denied"
+
+
+async def test_what_the_owner_denies_is_refused(stage: Stage, client: Client, person: Person):
+    await person.visit(client.question())
+    await person.answer("yes")
+    done = await stage.run("approve", person.code, "--deny")
+    assert done.out == '"Example Assistant" is turned away from tools\n'
+    await person.go_on()
+    assert "error=access_denied" in person.leads_to
+    again = await stage.run("approve", person.code_before)
+    assert (again.code, "no-such-sign-in" in again.err) == (3, True)
+
+
+async def test_a_sign_in_belongs_to_the_browser_that_began_it(
+    stage: Stage, client: Client, person: Person
+):
+    thief = Person()
+    await person.visit(client.question())
+    await person.answer("yes")
+    where, code = person.leads_to, person.code
+    assert (await thief.visit(where)).status_code == 410
+    assert (await stage.run("approve", code)).code == 0
+    assert (await thief.visit(where)).status_code == 410
+    assert (await person.visit(where)).status_code == 302
+    assert (await person.visit(where)).status_code == 410, "its answer is given once"
+    await thief.close()
+
+
+FOREIGN: tuple[dict[str, str], ...] = (
+    {},
+    {"Origin": "null"},
+    {"Origin": "https://evil.example.com"},
+    {"Origin": "OURS", "Sec-Fetch-Site": "cross-site"},
+    {"Origin": "OURS", "Sec-Fetch-Site": "same-site"},
+)
+
+
+async def test_a_form_from_another_site_is_not_taken(
+    stage: Stage, tunnel: Tunnel, client: Client, person: Person
+):
+    await person.visit(client.question())
+    fields = {**person.fields, "answer": "yes"}
+    for headers in FOREIGN:
+        sent = {name: value.replace("OURS", tunnel.url) for name, value in headers.items()}
+        answer = await person.http.post(f"{client.own}/authorize", data=fields, headers=sent)
+        assert answer.status_code == 403, headers
+    assert (await stage.run("approve", "--json")).json["sign_ins"] == []
+
+
+async def test_a_form_is_taken_only_as_it_was_shown(tunnel: Tunnel, client: Client, person: Person):
+    await person.visit(client.question())
+    shown = {**person.fields, "answer": "yes"}
+
+    async def send(**changes: str) -> int:
+        where, headers = f"{client.own}/authorize", {"Origin": tunnel.url}
+        answer = await person.http.post(where, data={**shown, **changes}, headers=headers)
+        return answer.status_code
+
+    assert await send(seal="0" * 64) == 403
+    assert await send(query=shown["query"].replace("a-state", "b-state")) == 403
+    assert await send() == 303
+    person.http.cookies.clear()
+    assert await send() == 403
+
+
+async def test_pages_cannot_be_framed_scripted_or_kept(tunnel: Tunnel, person: Person):
+    client = Client(tunnel.url)
+    await client.register(client_name="<img src=x onerror=alert(1)>\"'><script>")
+    page = await person.visit(client.question(state="<script>alert(1)</script>"))
+    policy = page.headers["content-security-policy"]
+    for rule in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self'"):
+        assert rule in policy
+    assert page.headers["x-frame-options"] == "DENY"
+    assert page.headers["cache-control"] == "no-store"
+    assert "&lt;img src=x" in page.text
+    assert "<script" not in page.text
+    assert "<img" not in page.text
+    cookie = page.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "Path=/.underpass/oauth" in cookie
+    assert "SameSite=lax" in cookie
+    await client.close()
+
+
+async def test_looking_begins_nothing_and_sign_ins_that_wait_are_few(
+    stage: Stage, client: Client, person: Person
+):
+    for _ in range(5):
+        await person.visit(client.question())
+    assert (await stage.run("approve", "--json")).json["sign_ins"] == []
+    pages = []
+    for _ in range(6):
+        await person.visit(client.question())
+        pages.append((await person.answer("yes")).status_code)
+    assert pages == [200] * 4 + [429] * 2
+    assert len((await stage.run("approve", "--json")).json["sign_ins"]) == 4
