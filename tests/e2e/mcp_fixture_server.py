@@ -307,4 +307,4 @@ def main(transport: str, port: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(sys.argv[1], *map(int, filter(str.isdecimal, sys.argv[2:])))

@@ -37,9 +37,10 @@ class EventStreams:
             async with (
                 self._children.one() as child,
                 self._transport.connect_sse(scope, receive, send) as (read, write),
+                read,
+                write,
             ):
                 await Pump(read, write, child).run()
-                await write.aclose()
         except ServerEnded:
             await answer_ended(scope, receive, send)
 

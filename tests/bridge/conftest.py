@@ -1,0 +1,89 @@
+"""Bridges of the official SDK's server, and a socket that speaks HTTP to them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import mcp
+import pytest
+import uvicorn
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+
+from underpass.bridge.app import Bridge, serving
+from underpass.bridge.settings import BridgeSettings
+
+SERVER = Path(__file__).resolve().parents[1] / "e2e" / "mcp_fixture_server.py"
+COMMAND = (sys.executable, str(SERVER), "stdio")
+DEADLINE = 40.0
+BASE = "http://localhost"
+
+
+@pytest.fixture
+def short(tmp_path: Path):
+    """A directory for sockets, whose paths are limited."""
+    made = Path(tempfile.mkdtemp(prefix="up-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@asynccontextmanager
+async def bridged(
+    directory: Path, command: tuple[str, ...] = COMMAND, **more: float
+) -> AsyncIterator[tuple[Bridge, Path]]:
+    """A bridge in this process, with limits of its own."""
+    socket = directory / "s"
+    settings = BridgeSettings(command=command, socket=str(socket), **more)  # type: ignore[arg-type]
+    async with serving(settings) as bridge:
+        config = uvicorn.Config(
+            bridge.application, uds=str(socket), lifespan="off", log_config=None, ws="none"
+        )
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        try:
+            yield bridge, socket
+        finally:
+            server.force_exit = True
+            await server.shutdown()
+
+
+def http(socket: Path) -> httpx2.AsyncClient:
+    transport = httpx2.AsyncHTTPTransport(uds=str(socket))
+    return httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=DEADLINE)
+
+
+@asynccontextmanager
+async def client_of(socket: Path, era: str, **more: object) -> AsyncIterator[mcp.Client]:
+    """The official client in one era."""
+
+    def plain(
+        headers: dict[str, str] | None = None,
+        timeout: httpx2.Timeout | None = None,
+        auth: httpx2.Auth | None = None,
+    ) -> httpx2.AsyncClient:
+        return http(socket)
+
+    async with http(socket) as connection:
+        if era == "events":
+            streams = sse_client(f"{BASE}/sse", httpx_client_factory=plain)
+        else:
+            streams = streamable_http_client(f"{BASE}/mcp", http_client=connection)
+        mode = "2026-07-28" if era == "stateless" else "legacy"
+        async with mcp.Client(streams, mode=mode, **more) as client:  # type: ignore[arg-type]
+            yield client
+
+
+async def until(condition, seconds: float = DEADLINE) -> None:
+    """Wait for something that tells nobody."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
