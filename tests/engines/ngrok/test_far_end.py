@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.edges.ngrok import DOMAIN
 from tests.engines.ngrok.benches import AgentBench, NgrokBench, SdkBench
 
 from underpass.drivers.base import Counts
+from underpass.drivers.plans import ForeignTunnel, Site
 from underpass.testing.driver_bench import PATIENCE, children
 from underpass.testing.driver_suite import bearer, change, gone, refusal, url_of
 from underpass.testing.driver_visits import ask
@@ -245,6 +250,56 @@ class Listener(logging.Handler):
         if self.words in record.getMessage():
             self.line = record.getMessage()
             self.came.set()
+
+
+async def test_an_agent_that_somebody_else_runs_is_found_with_what_it_exposes(
+    agent: AgentBench,
+) -> None:
+    driver, site = agent.driver(), agent.site(agent.options())
+    async with HttpOrigin() as origin:
+        tunnel = await agent.open(f"{origin.port}")
+        ours = agent.child(tunnel)
+        config = agent.home / "theirs.json"
+        told = {
+            "server_addr": agent.edge.server,
+            "root_cas": str(agent.edge.ca),
+            "authtoken": agent.token,
+            "web_addr": "127.0.0.1:0",
+            "log": "stdout",
+            "tunnels": {"theirs": {"proto": "http", "addr": "127.0.0.1:8000", "bind_tls": True}},
+        }
+        config.write_text(json.dumps(told))
+        # Not a child of this process: whoever started it has gone.
+        theirs = await started_by_nobody(["ngrok", "start", f"-config={config}", "theirs"])
+        try:
+            async with asyncio.timeout(PATIENCE):
+                # An agent tells nobody when it is online.
+                while not (found := await seen(driver, site, theirs)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        finally:
+            os.kill(theirs, signal.SIGKILL)
+        assert found[0].exposes == "http://127.0.0.1:8000"
+        assert found[0].public.endswith(f".{DOMAIN}:{url_of(tunnel).rpartition(':')[2]}")
+        assert agent.token not in repr(found)
+        assert not await seen(driver, site, ours)
+
+
+async def started_by_nobody(words: list[str]) -> int:
+    """Start a program whose parent goes at once; its process id."""
+    lines = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=2).pid)"
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", lines, *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    told, _ = await parent.communicate()
+    return int(told)
+
+
+async def seen(driver: Any, site: Site, pid: int) -> list[ForeignTunnel]:
+    """What ``driver`` finds of one process and can name."""
+    found = await driver.foreign(site)
+    return [each for each in found if each.where == f"pid {pid}" and each.public]
 
 
 def named(bench: NgrokBench, name: str) -> dict[str, str]:
