@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from underpass.drivers.base import LinkPhase, LinkView
 from underpass.drivers.cloudflare.desk import Desk
+from underpass.drivers.cloudflare.identity import check_files
 from underpass.drivers.cloudflare.reading import FOREIGN, Reading
 from underpass.drivers.cloudflare.settings import CloudflareSettings
 from underpass.drivers.cloudflare.stranger import is_stopped_outside
@@ -79,8 +80,9 @@ class CloudflareEngine(ForeignEngine):
 
     async def _prepare(self, carrier: Carrier, spec: TunnelSpec) -> Plan:
         """Lead the name here, too, before cloudflared can bring a visitor."""
-        plan = await super()._prepare(carrier, spec)
         settings = CloudflareSettings.parse(self._site.options)
+        await asyncio.to_thread(check_files, settings)
+        plan = await super()._prepare(carrier, spec)
         if settings.uses_api:
             self._desk = await asyncio.to_thread(Desk.open, settings, self._site)
             await self._desk.route(rules_of(plan))

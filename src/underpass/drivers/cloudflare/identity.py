@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from underpass.drivers.cloudflare.changes import TunnelIdentity
 from underpass.drivers.cloudflare.errors import TunnelUnknown
 from underpass.drivers.cloudflare.settings import CloudflareSettings
 from underpass.drivers.plans import Site
-
-MAX_FILE: Final = 64 * 1024
+from underpass.guard.secrets import read_private
 
 
 def find_identity(settings: CloudflareSettings, site: Site) -> TunnelIdentity:
-    """Read what the settings name. Raises ``TunnelUnknown``."""
+    """Read what the settings name. Raises ``TunnelUnknown`` and what ``read_private`` does."""
     if settings.credentials_file:
         return from_credentials(_read(settings.credentials_file))
     if settings.token_file:
@@ -57,10 +56,17 @@ def _is_plain(text: str) -> bool:
     return 0 < len(text) <= 64 and text.isascii() and text.replace("-", "").isalnum()
 
 
+def check_files(settings: CloudflareSettings) -> None:
+    """See that nobody else reads the tunnel's secret; a missing file is cloudflared's to tell.
+
+    Raises what ``read_private`` does.
+    """
+    for path in filter(None, (settings.token_file, settings.credentials_file)):
+        if os.path.lexists(path):
+            read_private(Path(path))
+
+
 def _read(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(MAX_FILE)
-    except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        raise TunnelUnknown(f"{path}: {why}") from error
+    if not os.path.lexists(path):
+        raise TunnelUnknown(f"there is no file {path}")
+    return read_private(Path(path))
