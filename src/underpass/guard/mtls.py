@@ -60,6 +60,7 @@ def ask_for_certificates(context: ssl.SSLContext, gates: Iterable[GateSpec]) -> 
             why = error.strerror if isinstance(error, OSError) else "it holds no PEM certificate"
             raise KeysUnreadable(path=place, why=str(why).lower()) from None
         context.verify_mode = ssl.CERT_OPTIONAL
-        # A session that goes on later would bring its certificate along unverified.
+        # No certificate without a handshake of its own, as far as TLS 1.3 goes. An older session
+        # can go on with this very context only, and its certificate's end is judged each time.
         context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
         context.num_tickets = 0
