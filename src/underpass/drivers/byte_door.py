@@ -30,9 +30,11 @@ class ByteDoor:
         peer: Peer,
         *,
         peer_of: Callable[[asyncio.BaseTransport], Peer] | None = None,
+        tls: bool = False,
     ) -> None:
-        """``peer_of`` says who calls where that can be believed; else everybody is ``peer``."""
-        self.carrier = carrier
+        """``peer_of`` says who calls where that can be believed; else everybody is ``peer``.
+        ``tls``: what comes is visitors' own TLS, for the gatehouse to end."""
+        self.open_stream = carrier.open_tls if tls else carrier.open_bytes
         self.peer = peer
         self.peer_of = peer_of
         self.watch = HangupWatch(asyncio.get_running_loop())
@@ -126,7 +128,7 @@ class ByteSocket(asyncio.Protocol):
         self._door.sockets.add(self)
         peer_of = self._door.peer_of
         peer = self._door.peer if peer_of is None else peer_of(transport)
-        self._exchange = self._door.carrier.open_bytes(self, peer)
+        self._exchange = self._door.open_stream(self, peer)
 
     def data_received(self, data: bytes) -> None:
         if self._paused:  # a loop may deliver what it had read already

@@ -43,6 +43,8 @@ class ForeignDoor:
         door: SocketDoor | ByteDoor
         if kind is Kind.TCP:
             door = ByteDoor(vouched, Peer(""))
+        elif plan.passthrough:
+            door = ByteDoor(vouched, Peer("", secure=True), tls=True)
         else:
             settings = DoorSettings(heartbeats=True, fin_departs=plan.secure or kind is Kind.MCP)
             door = SocketDoor(vouched, settings)

@@ -144,6 +144,8 @@ class Plan:
     """The public URL where it is known beforehand."""
     secure: bool = False
     """Visitors come over TLS, which the engine ends."""
+    passthrough: bool = False
+    """Visitors' own TLS arrives unopened, and the gatehouse ends it."""
     door: DoorKind = DoorKind.PORT
     vouching: Vouching | None = None
     """None: nobody vouches for visitors' addresses, which are then empty."""
