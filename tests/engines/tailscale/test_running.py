@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest, mock
@@ -185,14 +186,26 @@ async def test_a_door_in_nobodys_program_is_told_as_foreign(bench: RunningBench)
     await node.run("serve", "--bg", "--yes", "--tcp=5555", "tcp://127.0.0.1:9")
     try:
         async with HttpOrigin() as origin:
-            tunnel = await bench.open(f"{origin.port}")
-            engine_site = getattr(tunnel.engine, "_site")  # noqa: B009
-            found = await bench.driver().foreign(engine_site)
+            await bench.open(f"{origin.port}")
+            site = replace(bench.site(bench.options()), directory=bench.runtime / "engine-x")
+            found = await bench.driver().foreign(site)
     finally:
         await node.run("serve", "--tcp=5555", "off")
     assert [(each.public, each.exposes.split(",")[0]) for each in found] == [
         ("alpha.tail.test:5555", "tcp forward to 127.0.0.1:9")
     ]
+
+
+async def test_what_lies_outside_the_tailnet_is_dialled_without_it(tailnet: Tailnet) -> None:
+    async with HttpOrigin() as origin, LocalApi(tailnet.alpha.socket) as api:
+        # tailscaled answers that the way is not its own: then we go it ourselves.
+        made = await api.dial("127.0.0.1", origin.port)
+        reader, writer = await asyncio.open_connection(sock=made)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_key_that_ends_is_told_and_signing_in_again_mends_the_tunnel(

@@ -238,7 +238,7 @@ def _limits(
 
 
 def _is_ours(what: str, site: Site) -> bool:
-    if str(site.directory.parent) in what:
+    if f"unix:{site.directory.parent}/" in what:
         return True
     ours = {
         each.laddr.port

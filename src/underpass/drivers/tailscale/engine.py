@@ -32,6 +32,7 @@ AGAIN_SECONDS: Final = 0.05
 """Between two tries whether a new daemon has its socket: nothing tells of that."""
 
 LOGOUT_SECONDS: Final = 3.0
+GREET_SECONDS: Final = 3.0
 
 
 def make(
@@ -104,6 +105,7 @@ class PrivateNode(ForeignEngine):
                 make_wanted(settings, self._spec, site),
                 say,
                 join=lambda: self._join(api),
+                greet=lambda: self._greet(api),
                 closed=settings.inbound == "closed",
             )
             try:
@@ -154,6 +156,16 @@ class PrivateNode(ForeignEngine):
         await api.start("" if key is None else key.reveal(), prefs)
         if not (await api.status()).has_key:
             await api.begin_login()
+
+    async def _greet(self, api: LocalApi) -> None:
+        """Reach out to the witness first: the way back is known to it then. Asked by a node that
+        has just come, a peer answers at once; the other way round the first packets are lost."""
+        if not self._settings.witness:
+            return
+        with suppress(TimeoutError, Silent, Denied, Answered):
+            async with asyncio.timeout(GREET_SECONDS), LocalApi(self._settings.witness) as other:
+                for address in ((await other.status()).me.addresses or [])[:1]:
+                    await api.ping(address, "TSMP")
 
 
 class PrivateServe(_SeenFromATailnet, PrivateNode):

@@ -58,14 +58,17 @@ class Session:
         tell: Tell,
         *,
         join: Callable[[], Awaitable[None]] | None = None,
+        greet: Callable[[], Awaitable[None]] | None = None,
         closed: bool = False,
     ) -> None:
-        """``join`` makes the node join its tailnet; without, it must be in one. ``closed``: open
-        the door only when nothing else of this machine can be reached through the node."""
+        """``join`` makes the node join its tailnet; without, it must be in one. ``greet`` is called
+        once when the door stands. ``closed``: open the door only when nothing else of this
+        machine can be reached through the node."""
         self._api = api
         self._wanted = wanted
         self._tell = tell
         self._join = join
+        self._greet = greet
         self._closed = closed
         self._id = ""
         self._is_live = False
@@ -119,6 +122,8 @@ class Session:
         if isinstance(found, Carrying):
             await self._translate(self._clear(status))
             await self._translate(self._see_to_it(status.me.name))
+            if self._greet is not None and not self._is_live:
+                await self._greet()
             self._is_live = True
             found = Carrying(self._wanted.url(status.me.name))
         if found is not None:
