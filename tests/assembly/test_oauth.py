@@ -83,6 +83,10 @@ def test_an_address_that_changes_can_be_asked_for(tmp_path: Path):
         ("3001 --gate bearer", OAuthOptions(changing_url=True)),
         ("3001 --gate oauth --gate link", OAuthOptions()),
         ("3001 --gate oauth", OAuthOptions(client_id="x")),
+        (
+            "3001 --gate oauth:origin",
+            OAuthOptions(provider="https://id.example.com", client_id="x", allow=("a@b.c",)),
+        ),
         ("3001 --gate oauth", OAuthOptions(allow=("a@example.com",))),
         ("3001 --gate oauth", OAuthOptions(provider="http://id.example.com", client_id="x")),
         ("3001 --gate oauth", OAuthOptions(provider="https://id.example.com")),
@@ -135,6 +139,7 @@ def opened(tmp_path: Path, words: str) -> OAuthDoor:
     site = make_oauth(declared, options(tmp_path))
     assert site is not None
     forged = forge(declared.gates, rules=declared.rules, makers=site.makers)
+    assert isinstance(site.pages, OAuthDoor)
     site.pages.networks = oauth._networks(forged, declared)
     return site.pages
 

@@ -171,7 +171,7 @@ BAD_SETS = {
     "--gate '/x=jwt:https://i.example,aud=a+oauth'": "gate-conflict",
     "--gate /x=bearer+bearer": "gate-conflict",
     "--gate /x=basic:al --gate /y=basic:bob": "gate-conflict",
-    "--gate /x=oauth:a --gate /y=oauth:b": "gate-conflict",
+    "--gate /x=oauth --gate /y=oauth:origin": "gate-conflict",
     "--gate /x=ip:0.0.0.0/1 --gate /y=ip:128.0.0.0/1": "gate-conflict",
     "--gate mtls:file:/ca.pem": "gate-needs",
     "--gate /x=mtls:file:/ca.pem --gate bearer": "gate-needs",

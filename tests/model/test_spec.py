@@ -73,7 +73,7 @@ def test_every_example_of_an_origin_is_read_as_the_grammar_says() -> None:
 
 def test_every_example_of_a_gate_is_read_and_written_back() -> None:
     texts = examples(gates.__doc__)
-    assert len(texts) == 11
+    assert len(texts) == 12
     for text in texts:
         assert str(parse_gate(text)) == text
     assert parse_gate("basic").user == "underpass"

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from underpass.assembly.engines import Chosen
+from underpass.gatehouse.oauth_origin import OriginPages
 from underpass.guard.checks import Gate
 from underpass.guard.gates import Forged, GateMaker, Materials
 from underpass.guard.oauth.errors import OAuthNotInstalled, OAuthOptionInvalid, OAuthUrlChanges
+from underpass.guard.oauth.origin_gate import OriginOAuthGate
 from underpass.guard.secrets import read_secret
-from underpass.model.gate_arguments import is_fetchable
+from underpass.model.gate_arguments import is_fetchable, parse_oauth
 from underpass.model.gates import GateSpec
 from underpass.model.options import OAuthOptions, OpenOptions
 from underpass.model.origin import Kind
@@ -33,14 +35,17 @@ if TYPE_CHECKING:
 class OAuthSite:
     """What ``open_tunnel`` needs of it."""
 
-    desk: OAuthDesk
-    pages: OAuthDoor
+    desk: OAuthDesk | None
+    """Our own authorization server; None when the origin brings its own."""
+    pages: OAuthDoor | OriginPages
     makers: Mapping[str, GateMaker]
     _supervisor: Supervisor | None = None
 
     def attach(self, forged: Forged, spec: TunnelSpec, supervisor: Supervisor) -> None:
         """Say what the gates became, and who keeps the lease."""
-        self.pages.networks = _networks(forged, spec)
+        if self.desk is not None:
+            assert not isinstance(self.pages, OriginPages)
+            self.pages.networks = _networks(forged, spec)
         self._supervisor = supervisor
 
     def lease_left(self) -> float:
@@ -54,8 +59,9 @@ class OAuthSite:
 
     async def close(self) -> None:
         """Void all that was given, and end what is under way. Idempotent."""
-        self.desk.close()
-        await self.desk.wait_closed()
+        if self.desk is not None:
+            self.desk.close()
+            await self.desk.wait_closed()
 
 
 def make_oauth(spec: TunnelSpec, options: OpenOptions) -> OAuthSite | None:
@@ -64,11 +70,16 @@ def make_oauth(spec: TunnelSpec, options: OpenOptions) -> OAuthSite | None:
     Raises ``OAuthNotInstalled`` and ``OAuthOptionInvalid``.
     """
     asked = options.oauth
-    if not any(gate.kind == "oauth" for gate in spec.every_gate):
+    gate = next((gate for gate in spec.every_gate if gate.kind == "oauth"), None)
+    if gate is None:
         if asked != OAuthOptions():
             raise OAuthOptionInvalid("the options of oauth", "no gate of this tunnel is oauth")
         return None
     _check(spec, asked)
+    if parse_oauth(gate.argument):
+        if asked.provider is not None:
+            raise OAuthOptionInvalid("--oauth-provider", "with oauth:origin the origin signs in")
+        return _of_the_origin(spec)
     for module in ("authlib", "jinja2", "jwt"):
         try:
             importlib.import_module(module)
@@ -101,6 +112,12 @@ def make_oauth(spec: TunnelSpec, options: OpenOptions) -> OAuthSite | None:
 
     site = OAuthSite(desk, pages, {"oauth": make_gate})
     return site
+
+
+def _of_the_origin(spec: TunnelSpec) -> OAuthSite:
+    gate = OriginOAuthGate()
+    pages = OriginPages(gate, guarded_path(spec))
+    return OAuthSite(None, pages, {"oauth": lambda spec, materials: gate})
 
 
 def check_url_lasts(spec: TunnelSpec, options: OpenOptions, chosen: Chosen) -> None:

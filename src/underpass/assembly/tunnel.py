@@ -381,7 +381,8 @@ async def _serve_api(
     from underpass.api.server import ApiServer
 
     path = socket_path(directory, supervisor.name, os.getpid())
-    desks = {} if oauth is None else {supervisor.name: oauth.desk}
+    desk = None if oauth is None else oauth.desk
+    desks = {} if desk is None else {supervisor.name: desk}
     observed = {} if watched is None else {supervisor.name: watched}
     server = ApiServer(path, {supervisor.name: supervisor}, desks, observed)
     await server.start()

@@ -159,6 +159,13 @@ def parse_jwt(argument: str) -> JwtTerms:
     return JwtTerms(issuer, tuple(audiences), jwks, chosen, int(leeway))
 
 
+def parse_oauth(argument: str) -> bool:
+    """Whether the origin brings its own OAuth; raises ``ValueError``."""
+    if argument not in ("", "origin"):
+        raise ValueError("it takes no argument, or origin: the origin brings its own OAuth")
+    return argument == "origin"
+
+
 def is_fetchable(url: str) -> bool:
     """Whether we would fetch keys from ``url``: https, or http on this machine's loopback; no
     user, no query, no fragment."""

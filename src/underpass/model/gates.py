@@ -10,6 +10,7 @@
     signature:github           a webhook's signature over its raw body
     jwt:https://id.example.com,aud=tools
     oauth                      our own authorization server
+    oauth:origin               the origin's own, which judges the tokens
     acme.badge:blue            a plug-in's gate: its kind has a dot
 
 A text names no secret: those are made when the tunnel opens, or read from where a reference points.
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from underpass.model.errors_spec import GateMalformed, GateUnknown
-from underpass.model.gate_arguments import parse_jwt, parse_mtls, parse_signature
+from underpass.model.gate_arguments import parse_jwt, parse_mtls, parse_oauth, parse_signature
 
 GATE_KINDS: Final = ("bearer", "basic", "ip", "link", "mtls", "signature", "jwt", "oauth")
 """Those that come with us. A kind with a dot is a plug-in's: looked for when the guard is made."""
@@ -166,5 +167,6 @@ _CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "mtls": parse_mtls,
     "signature": parse_signature,
     "jwt": parse_jwt,
+    "oauth": parse_oauth,
 }
 """What judges an argument, by kind; a ``ValueError`` says what is wrong with it."""
