@@ -130,3 +130,25 @@ def test_arm_is_bounded_and_can_be_taken_back():
     assert arm.take(prefixes[1]) == "192.0.2.1"
     arm.disarm(prefixes[2])
     assert arm.take(prefixes[2]) is None
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_a_visitor_who_leaves_at_any_turn_of_the_dial_leaves_nothing(
+    make_gatehouse: Make, turns: int
+):
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with raw_origin(silent) as origin:
+        gatehouse = make_gatehouse(origin.text)
+        head = request(b"POST", body=5)
+        exchange = gatehouse.open_http(RecordingVisitor(), head, Peer("203.0.113.9"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        exchange.visitor_left("visitor-left")
+        assert gatehouse.statistics().open_http == 0
+        gatehouse.close()
+        async with asyncio.timeout(5.0):
+            await gatehouse.wait_closed()
+        assert gatehouse.statistics().connections == 0
+        await origin.until(lambda origin: origin.closed == origin.accepted)

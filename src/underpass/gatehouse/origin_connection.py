@@ -205,6 +205,11 @@ class OriginConnection(asyncio.BufferedProtocol):
         if user is not None:
             user.origin_lost(ConnectionResetError("reset by the origin"))
 
+    def dial_failed(self) -> None:
+        """The dial was given up. uvloop then closes what it had made already without a word."""
+        self.user = None
+        self.connection_lost(None)
+
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -253,6 +258,8 @@ class OriginConnection(asyncio.BufferedProtocol):
         return self.user is not None
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is None:
+            return  # the dialler was quicker: see ``dial_failed``
         self._transport = None
         self._readable = None
         self.fd = -1

@@ -106,8 +106,11 @@ class OriginDialler:
             user.origin_refused(OVER_LIMIT)
             return
 
+        made: list[OriginConnection] = []
+
         def make_connection() -> OriginConnection:
-            return OriginConnection(self._buffer, self._books, self._watch, self, user)
+            made.append(OriginConnection(self._buffer, self._books, self._watch, self, user))
+            return made[-1]
 
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -115,7 +118,11 @@ class OriginDialler:
         except _Forbidden:
             user.origin_refused(FORBIDDEN)
         except (OSError, TimeoutError):
+            _give_up(made)
             user.origin_refused(AWAY)
+        except asyncio.CancelledError:
+            _give_up(made)
+            raise
 
     async def _connect(self, make_connection: Callable[[], OriginConnection]) -> None:
         loop, origin = self._loop, self._origin
@@ -181,6 +188,11 @@ class OriginDialler:
         )
         self._resolved_at = self._loop.time()
         return self._hosts
+
+
+def _give_up(made: list[OriginConnection]) -> None:
+    for each in made:
+        each.dial_failed()
 
 
 def _known_addresses(host: str) -> tuple[str, ...]:
