@@ -37,6 +37,9 @@ Commands:
   close       Close a tunnel.
   reach       Make a gated tcp tunnel, or a service behind a host, local.
   relay       Serve a relay; manage its keys and names.
+  wg          Make and keep networks of hosts by WireGuard.
+  mesh        See how a mesh is; mend it.
+  changes     Tell what opening would change at an engine's vendor.
   advise      Say which engine fits a need, and how.
   errors      Explain error codes.
   completion  Print a shell's completion script.
