@@ -163,6 +163,26 @@ def test_a_tcp_address_is_asked_for_with_its_port() -> None:
         plan_of(words, site(url="tools.ngrok.app"))
 
 
+@pytest.mark.parametrize("detection", [V3, V2, THE_SDK], ids=["v3", "v2", "sdk"])
+def test_visitors_own_tls_passes_unopened(detection: Detection) -> None:
+    options = {"url": "tools.ngrok.app", "server": "h:1"}
+    plan = plan_of("3001 --tls passthrough", site(detection, **options))
+    assert (plan.passthrough, plan.secure, plan.vouching) == (True, True, None)
+    assert plan.url == "https://tools.ngrok.app"
+    told = content(plan)
+    if detection is V3:
+        assert told["endpoints"][0]["url"] == "tls://tools.ngrok.app"
+        assert told["endpoints"][0]["upstream"] == {"url": "tcp://127.0.0.1:4000"}
+        assert "traffic_policy" not in told["endpoints"][0]
+    elif detection is V2:
+        assert told["tunnels"]["underpass"]["proto"] == "tls"
+        assert told["tunnels"]["underpass"]["hostname"] == "tools.ngrok.app"
+    else:
+        assert (told["kind"], told["policy"]) == ("tls", {})
+    with pytest.raises(EngineCannot, match="ip gate"):
+        plan_of("3001 --tls passthrough --gate ip:192.0.2.0/24", site(detection, **options))
+
+
 def test_pooling_is_for_agents_that_know_it() -> None:
     assert content(plan_of("3001", site(pooling="yes")))["endpoints"][0]["pooling_enabled"] is True
     assert "pooling_enabled" not in content(plan_of("3001", site()))["endpoints"][0]
@@ -181,8 +201,6 @@ def test_without_an_authtoken_nothing_is_started() -> None:
 def test_what_cannot_be_used_is_refused_with_the_reason() -> None:
     with pytest.raises(EngineMissing, match="older than"):
         plan_of("3001", site(judge_version("/opt/ngrok", ["ngrok version 3.5.0"], private=False)))
-    with pytest.raises(EngineCannot, match="passthrough"):
-        plan_of("3001 --tls passthrough", site())
     with pytest.raises(EngineCannot, match="bearer gate on a tcp tunnel"):
         plan_of("tcp://127.0.0.1:22", site())
 
@@ -226,7 +244,9 @@ OPTIONS = (
 
 
 @pytest.mark.parametrize("detection", [V3, V2, THE_SDK], ids=["v3", "v2", "sdk"])
-@pytest.mark.parametrize("words", ["3001", "tcp://127.0.0.1:22 --public --for 30m"])
+@pytest.mark.parametrize(
+    "words", ["3001", "3001 --tls passthrough", "tcp://127.0.0.1:22 --public --for 30m"]
+)
 def test_hostile_text_is_refused_or_stays_one_harmless_word(
     detection: Detection, words: str
 ) -> None:

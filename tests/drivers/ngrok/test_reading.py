@@ -33,6 +33,13 @@ def test_a_started_tunnel_says_where_visitors_come(url: str) -> None:
     assert read_line(told) == Carrying(url)
 
 
+def test_where_tls_is_not_opened_visitors_come_by_https() -> None:
+    for url in ("tls://tools.ngrok.app", "tls://tools.ngrok.app:443/"):
+        found = read_line(line("info", "started tunnel", url=url))
+        assert isinstance(found, Carrying)
+        assert found.url == f"https{url.removeprefix('tls')}".rstrip("/")
+
+
 @pytest.mark.parametrize(
     "url",
     [

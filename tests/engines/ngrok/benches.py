@@ -10,6 +10,7 @@ import unittest
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
@@ -31,6 +32,8 @@ class NgrokBench(DriverBench):
     engine = "ngrok"
     client = ""
     quota_words = frozenset({"session-limit"})
+    own_tls: tuple[Path, Path] | None = None
+    """Certificate chain and key with which the gatehouse ends visitors' TLS."""
 
     async def start(self) -> None:
         self.token = f"2{secrets.token_urlsafe(30)}"
@@ -61,6 +64,11 @@ class NgrokBench(DriverBench):
 
     def options(self) -> Options:
         return {"client": self.client, "server": self.server, "server-ca": str(self.edge.ca)}
+
+    def open_options(self) -> dict[str, Any]:
+        if self.own_tls is None:
+            return {}
+        return {"tls_cert": self.own_tls[0], "tls_key": self.own_tls[1]}
 
     def wrong_credential(self) -> Options:
         return {**self.options(), "authtoken-env": WRONG}

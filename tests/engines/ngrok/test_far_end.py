@@ -7,12 +7,15 @@ import json
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+import trustme
 from tests.edges.ngrok import DOMAIN
 from tests.engines.ngrok.benches import AgentBench, NgrokBench, SdkBench
 
@@ -207,6 +210,29 @@ async def test_the_edge_keeps_the_ip_gate_when_it_is_asked_to(sdk: SdkBench) -> 
         before = len(origin.requests)
         assert (await ask(sdk, url_of(tunnel))).headers["ngrok-error-code"] == "ERR_NGROK_3205"
         assert len(origin.requests) == before
+
+
+async def test_visitors_own_tls_is_opened_by_the_gatehouse_alone(bench: NgrokBench) -> None:
+    """The certificate that visitors see is the owner's; the edge sees only its name."""
+    name = f"own.{DOMAIN}"
+    authority = trustme.CA()
+    leaf, chain, key = authority.issue_cert(name), bench.home / "cert.pem", bench.home / "key.pem"
+    chain.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+    leaf.private_key_pem.write_to_path(str(key))
+    key.chmod(0o600)
+    trusted = bench.home / "trusted.pem"
+    trusted.write_bytes(authority.cert_pem.bytes())
+    bench.trust = ssl.create_default_context(cafile=str(trusted))
+    bench.own_tls = (chain, key)
+    with mock.patch.dict(os.environ, SSL_CERT_FILE=str(trusted)):
+        async with HttpOrigin() as origin:
+            tunnel = await bench.open(f"{origin.port} --tls passthrough", named(bench, "own"))
+            url = url_of(tunnel)
+            assert url.startswith(f"https://{name}:")
+            assert (await ask(bench, url, "/", bearer(tunnel))).status == 200
+            assert (await ask(bench, url)).status == 401
+            (bind,) = bench.edge.binds.values()
+            assert bind.proto == "tls"
 
 
 async def test_the_agent_counts_what_it_carried(agent: AgentBench) -> None:

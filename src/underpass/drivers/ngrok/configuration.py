@@ -39,36 +39,55 @@ class Told:
     policy: Policy
     tunnel: str
     """The tunnel's name, for the vendor's own lists."""
+    passthrough: bool = False
+    """Visitors' TLS is not opened at the edge."""
+
+    @property
+    def proto(self) -> str:
+        """The vendor's word for the kind of endpoint."""
+        if self.kind is Kind.TCP:
+            return "tcp"
+        return "tls" if self.passthrough else "http"
+
+    @property
+    def asked(self) -> str:
+        """The address to ask for, without a scheme; "" for any."""
+        wanted = self.settings.wanted
+        if wanted is None:
+            return ""
+        return f"{wanted.host}:{wanted.port}" if wanted.port else wanted.host
 
 
 def write_v2(told: Told) -> bytes:
     """For agents 2.x: they speak to a private edge only, and know no traffic policy."""
-    wanted, is_tcp = told.settings.wanted, told.kind is Kind.TCP
     tunnel: dict[str, Any] = {
-        "proto": "tcp" if is_tcp else "http",
+        "proto": told.proto,
         "addr": str(told.door),
         # Its store of requests keeps credentials and bodies.
         "inspect": False,
         "metadata": f"underpass {told.tunnel}",
     }
-    if not is_tcp:
+    if told.proto == "http":
         tunnel["bind_tls"] = True
-    if wanted is not None:
-        tunnel["remote_addr" if is_tcp else "hostname"] = (
-            f"{wanted.host}:{wanted.port}" if is_tcp else wanted.host
-        )
-    agent = {**_account(told, "server_addr", "root_cas"), **_habits(), "update": False}
+    if told.asked:
+        tunnel["remote_addr" if told.proto == "tcp" else "hostname"] = told.asked
+    agent = {
+        **_account(told, "server_addr", "root_cas"),
+        **_habits(),
+        "heartbeat_interval": HEARTBEAT,
+        "heartbeat_tolerance": TOLERANCE,
+        "update": False,
+    }
     return _dump({**agent, "tunnels": {NAME: tunnel}})
 
 
 def write_v3(told: Told) -> bytes:
     """For agents 3.16 and later."""
-    scheme = "tcp" if told.kind is Kind.TCP else "https"
-    wanted = told.settings.wanted
+    scheme = "https" if told.proto == "http" else told.proto
     endpoint: dict[str, Any] = {
         "name": NAME,
-        "url": f"{scheme}://" if wanted is None else wanted.url,
-        "upstream": {"url": f"{'tcp' if scheme == 'tcp' else 'http'}://{told.door}"},
+        "url": f"{scheme}://{told.asked}",
+        "upstream": {"url": f"{'http' if told.proto == 'http' else 'tcp'}://{told.door}"},
         "metadata": f"underpass {told.tunnel}",
     }
     if told.settings.pooling:
@@ -90,16 +109,12 @@ def write_v3(told: Told) -> bytes:
 
 def write_sdk(told: Told) -> bytes:
     """For ``sdk_program``."""
-    wanted, is_tcp = told.settings.wanted, told.kind is Kind.TCP
-    asked = ""
-    if wanted is not None:
-        asked = f"{wanted.host}:{wanted.port}" if is_tcp else wanted.host
     return _dump(
         {
             **_account(told, "server", "ca"),
-            "kind": "tcp" if is_tcp else "http",
+            "kind": told.proto,
             "door": str(told.door),
-            "wanted": asked,
+            "wanted": told.asked,
             "policy": told.policy,
             "metadata": f"underpass {told.tunnel}",
         }

@@ -84,8 +84,9 @@ class NgrokDriver:
         settings, detection = NgrokSettings.parse(site.options), site.detection
         is_sdk = settings.client == "sdk" or (detection is not None and detection.program == SDK)
         is_old = not is_sdk and detection is not None and detection.version.startswith("2.")
-        is_tcp = spec.kind is Kind.TCP
-        refuse_unsupported(self.name, spec, Abilities(tcp=True, addresses=not is_old))
+        is_tcp, passes = spec.kind is Kind.TCP, spec.tls == "passthrough"
+        can = Abilities(tcp=True, addresses=not is_old and not passes, passthrough=True)
+        refuse_unsupported(self.name, spec, can)
         if settings.wanted is not None and bool(settings.wanted.port) != is_tcp:
             raise invalid("url", "tcp:// goes with a tcp origin, and https:// with any other")
         if settings.pooling and (is_sdk or is_old):
@@ -96,24 +97,29 @@ class NgrokDriver:
         token = _token_of(settings, site)
         if token is None and detection is not None and not detection.signed_in:
             raise EngineMissing(self.name, "there is no authtoken", GET_TOKEN)
-        vouch = None if token is None or is_old else forge_vouch(token, str(site.directory))
+        tells = can.addresses and not is_tcp
+        vouch = forge_vouch(token, str(site.directory)) if token is not None and tells else None
         policy = {} if is_old else write_policy(spec, vouch=vouch, edge_gates=settings.edge_gates)
         write = write_sdk if is_sdk else write_v2 if is_old else write_v3
-        content = write(Told(settings, spec.kind, site.door, token, policy, site.name))
+        content = write(Told(settings, spec.kind, site.door, token, policy, site.name, passes))
         file = PlannedFile(site.directory / CONFIG_FILE, content)
         wanted = settings.wanted
         return Plan(
             self.name,
             f"{'an address' if wanted is None else wanted.url} of ngrok's, over "
-            + ("plain TCP" if is_tcp else "TLS that ngrok ends"),
+            + ("plain TCP" if is_tcp else "your own TLS" if passes else "TLS that ngrok ends"),
             argv=_words(site, str(file.path), is_sdk=is_sdk, is_old=is_old),
             files=(file,),
             url="" if wanted is None else wanted.url,
             secure=not is_tcp,
+            passthrough=passes,
             door=DoorKind.UNIX if is_sdk else DoorKind.PORT,
-            vouching=None if vouch is None or is_tcp else vouching_by(vouch),
+            vouching=None if vouch is None else vouching_by(vouch),
             secrets=tuple(each for each in (token, vouch) if each is not None),
-            limits=(*_limits(settings, is_tcp), *(detection.limits if detection else ())),
+            limits=(
+                *_limits(settings, is_tcp=is_tcp, passes=passes),
+                *(detection.limits if detection else ()),
+            ),
         )
 
     def read(self, line: str) -> Observation | None:
@@ -228,12 +234,14 @@ def _words(site: Site, path: str, *, is_sdk: bool, is_old: bool) -> tuple[str, .
     return (program, "start", f"{'-' if is_old else '--'}config={path}", NAME)
 
 
-def _limits(settings: NgrokSettings, is_tcp: bool) -> list[str]:
+def _limits(settings: NgrokSettings, *, is_tcp: bool, passes: bool) -> list[str]:
     limits = []
     if settings.wanted is None:
         limits.append("the address may change when ngrok is started anew")
     if is_tcp:
         limits.append("a TCP address wants a payment card on file, on free plans too")
+    elif passes:
+        limits.append("TLS endpoints are part of ngrok's paid plans only")
     elif settings.account == "free" and not settings.server:
         limits.append("on a free plan browsers get a warning page of ngrok's first")
     if settings.account == "free" and not settings.server:

@@ -15,7 +15,7 @@ import msgspec
 import psutil
 
 from underpass.drivers.base import Counters
-from underpass.drivers.ngrok.reading import is_public_url
+from underpass.drivers.ngrok.reading import as_visited, is_public_url
 
 SECONDS: Final = 2.0
 MAX_ANSWER: Final = 1024 * 1024
@@ -98,7 +98,9 @@ def read_books(answer: dict[str, Any]) -> tuple[Carried, ...]:
                 if isinstance(config, dict)
                 else ""
             )
-            found.append(Carried(url, str(exposes or "")[:200], _count(entry.get("metrics"))))
+            found.append(
+                Carried(as_visited(url), str(exposes or "")[:200], _count(entry.get("metrics")))
+            )
     return tuple(found)
 
 

@@ -37,19 +37,19 @@ def vouching_by(vouch: Secret) -> Vouching:
 
 
 def write_policy(spec: TunnelSpec, *, vouch: Secret | None, edge_gates: bool) -> Policy:
-    """The policy for one tunnel; {} when there is nothing to ask."""
+    """The policy for one tunnel; {} when there is nothing to ask: of bytes the edge can tell us
+    nothing, and the ``ip`` gate is refused for them."""
     rules = []
-    is_tcp = spec.kind is Kind.TCP
+    if spec.kind is Kind.TCP or spec.tls == "passthrough":
+        return {}
     if edge_gates and spec.cidrs:
         restrict = {"enforce": True, "allow": list(spec.cidrs)}
         rules.append({"actions": [{"type": "restrict-ips", "config": restrict}]})
-    if vouch is not None and not is_tcp:
+    if vouch is not None:
         ours = {ADDRESS_HEADER: "${conn.client_ip}", SECRET_HEADER: vouch.reveal()}
         actions: list[dict[str, Any]] = [
             {"type": "remove-headers", "config": {"headers": list(ours)}},
             {"type": "add-headers", "config": {"headers": ours}},
         ]
         rules.append({"actions": actions})
-    if not rules:
-        return {}
-    return {"on_tcp_connect" if is_tcp else "on_http_request": rules}
+    return {"on_http_request": rules} if rules else {}

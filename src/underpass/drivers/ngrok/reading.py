@@ -94,7 +94,13 @@ def is_public_url(text: str) -> bool:
     if match is None:
         return False
     port = int(match["port"] or 0)
-    return port < 65_536 and (port > 0 or match["scheme"].startswith("http"))
+    return port < 65_536 and (port > 0 or match["scheme"] != "tcp")
+
+
+def as_visited(url: str) -> str:
+    """A public URL as visitors write it: behind TLS that nobody opens on the way is HTTPS."""
+    url = url.rstrip("/")
+    return f"https{url.removeprefix('tls')}" if url.startswith("tls:") else url
 
 
 def _read_plain(line: str) -> Observation | None:
@@ -109,7 +115,7 @@ def _read_facts(facts: dict[str, Any]) -> Observation | None:
     level, words = str(facts.get("lvl", "")), str(facts.get("msg", ""))
     if words in _STARTED:
         url = str(facts.get("url", ""))
-        return Carrying(url.rstrip("/")) if is_public_url(url) else None
+        return Carrying(as_visited(url)) if is_public_url(url) else None
     if words == "received remote stop":
         return _stopped()
     if level not in _ERRORS:

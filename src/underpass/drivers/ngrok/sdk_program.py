@@ -118,7 +118,7 @@ class SdkTunnel:
             if told.wanted:
                 builder = builder.remote_addr(told.wanted)
         else:
-            builder = session.http_endpoint()
+            builder = session.tls_endpoint() if told.kind == "tls" else session.http_endpoint()
             if told.wanted:
                 builder = builder.domain(told.wanted)
         if told.policy:
