@@ -39,6 +39,9 @@ _COMMANDS = {
         "underpass.cli.commands.wireguard", "Make and keep networks of hosts by WireGuard."
     ),
     "mesh": Entry("underpass.cli.commands.mesh", "See how a mesh is; mend it."),
+    "changes": Entry(
+        "underpass.cli.commands.changes", "Tell what opening would change at an engine's vendor."
+    ),
     "advise": Entry("underpass.cli.commands.advise", "Say which engine fits a need, and how."),
     "errors": Entry("underpass.cli.commands.errors", "Explain error codes."),
     "completion": Entry("underpass.cli.commands.completion", "Print a shell's completion script."),

@@ -238,6 +238,17 @@ class Redials(Protocol):
 
 
 @runtime_checkable
+class ShowsChanges(Protocol):
+    """A driver whose engine changes things at its vendor besides running a program."""
+
+    async def changes(self, spec: TunnelSpec, site: Site) -> tuple[str, ...]:
+        """What opening this tunnel now would change there, a line each; nothing is changed.
+
+        Raises what ``plan`` does, and an ``UnderpassError`` when the vendor cannot be asked.
+        """
+
+
+@runtime_checkable
 class GuardsOutside(Protocol):
     """An engine whose vendor can put a gate of its own in front, once the tunnel is proved.
 

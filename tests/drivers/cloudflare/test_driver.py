@@ -192,7 +192,7 @@ def test_a_program_that_cannot_be_used_is_refused() -> None:
 EVERY_OPTION = (
     *("hostname", "token-file", "token-env", "credentials-file", "tunnel", "protocol", "region"),
     *("edge", "edge-ca", "quick-service", "api-token-file", "api-token-env", "zone", "account"),
-    *("access", "api"),
+    *("access", "access-token-file", "api"),
 )
 
 
@@ -260,6 +260,8 @@ def test_a_tunnels_own_name_never_reaches_the_words(name: str) -> None:
         {**NAMED, "zone": "example.com"},
         {**NAMED, "access": "@example.com"},
         {**API, "access": "somebody"},
+        {**API, "access": "service"},
+        {**API, "access-token-file": "/etc/access.token"},
         {**API, "access": ",".join(f"a{at}@example.com" for at in range(51))},
         {**API, "api-token-env": "API"},
         {**API, "api": "http://api.example.com"},

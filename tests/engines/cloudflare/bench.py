@@ -74,7 +74,7 @@ class CloudflareBench(DriverBench):
     def hostile_options(self, text: str) -> list[Options]:
         keys = ("hostname", "token-file", "token-env", "credentials-file", "tunnel", "protocol")
         keys += ("region", "edge", "edge-ca", "quick-service", "api-token-file", "api-token-env")
-        keys += ("zone", "account", "access", "api")
+        keys += ("zone", "account", "access", "access-token-file", "api")
         return [{**self.options(), key: text} for key in keys]
 
     def secrets(self) -> dict[str, str]:

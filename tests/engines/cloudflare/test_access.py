@@ -42,7 +42,6 @@ class ApiBench(CloudflareBench):
         self.api.on_change = self.changed
         (self.home / "api.token").write_text(account.token)
         (self.home / "api.token").chmod(0o600)
-        self.access_during_proof: list[bool] = []
 
     def changed(self, call: Call) -> None:
         """What the API is told holds at the edge."""
@@ -58,7 +57,15 @@ class ApiBench(CloudflareBench):
         return {**super().options(), **more}
 
     def guarded(self) -> Options:
-        return {**self.options(), "access": f"@{OWN_DOMAIN}"}
+        path = str(self.home / "access.fields")
+        more = {"access": f"@{OWN_DOMAIN},service", "access-token-file": path}
+        return {**self.options(), **more}
+
+    def shown(self) -> dict[str, str]:
+        """What a client of ``service`` shows, as it stands in the file."""
+        path = self.home / "access.fields"
+        assert path.stat().st_mode & 0o777 == 0o600
+        return dict(line.split(": ", 1) for line in path.read_text().splitlines())
 
 
 @pytest.fixture
@@ -92,22 +99,18 @@ async def test_access_is_put_on_after_the_proof_and_proofs_pass_it(bench: ApiBen
         stranger = await ask(bench, url)
         assert stranger.status == 302
         assert "/cdn-cgi/access/" in stranger.headers["location"]
-        engine = tunnel.engine
-        assert isinstance(engine, CloudflareEngine)
-        shown = {name.decode(): text.decode() for name, text in engine.passing_fields()}
-        assert (await ask(bench, url, "/", shown)).status == 200
+        assert (await ask(bench, url, "/", bench.shown())).status == 200
         assert (await tunnel.control.prove()).ok
         await tunnel.close()
     account = bench.api.account
     assert (account.apps, account.service_tokens, account.records) == ({}, {}, {})
+    assert not (bench.home / "access.fields").exists()
 
 
 async def test_access_stands_besides_our_gates_and_not_in_their_place(bench: ApiBench) -> None:
     async with HttpOrigin() as origin:
         tunnel = await bench.open(f"{origin.port}", bench.guarded())
-        engine = tunnel.engine
-        assert isinstance(engine, CloudflareEngine)
-        shown = {name.decode(): text.decode() for name, text in engine.passing_fields()}
+        shown = bench.shown()
         assert (await ask(bench, url_of(tunnel), "/", bearer(tunnel))).status == 302
         assert (await ask(bench, url_of(tunnel), "/", shown)).status == 401
         assert (await ask(bench, url_of(tunnel), "/", {**shown, **bearer(tunnel)})).status == 200

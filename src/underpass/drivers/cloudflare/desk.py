@@ -20,7 +20,7 @@ from underpass.drivers.cloudflare.identity import find_identity
 from underpass.drivers.cloudflare.routing import DnsRoute, RemoteConfiguration
 from underpass.drivers.cloudflare.settings import CloudflareSettings
 from underpass.drivers.plans import Site
-from underpass.guard.secrets import Secret, read_secret
+from underpass.guard.secrets import Secret, read_secret, write_private
 from underpass.model.errors import UnderpassError
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class Desk:
         self._settings = settings
         self._done: list[Step] = []
         self._guard: AccessGuard | None = None
+        self._has_written = False
 
     @classmethod
     def open(cls, settings: CloudflareSettings, site: Site) -> Desk:
@@ -81,8 +82,8 @@ class Desk:
     async def guard(self, stranger: Stranger) -> bool:
         """Put Access on, and see that a stranger is stopped before our gatehouse.
 
-        Returns whether it is there now. To be called after a proof. Raises ``AccessUnproved``;
-        ``close`` it then.
+        Returns whether it is there now. To be called after a proof. Raises ``AccessUnproved``
+        and ``SecretUnwritable``; ``close`` it then.
         """
         if not self._settings.access:
             return False
@@ -90,6 +91,7 @@ class Desk:
         await self._do(guard)
         for _ in range(LOOKS):
             if await stranger():
+                await asyncio.to_thread(self._write_token)
                 return True
             await self._sleep(LOOK_SECONDS)
         raise AccessUnproved(self._settings.hostname, "strangers still come through")
@@ -98,14 +100,10 @@ class Desk:
         """What a proof shows to pass Access; nothing where there is none."""
         return [] if self._guard is None else self._guard.fields()
 
-    @property
-    def client(self) -> tuple[str, Secret] | None:
-        """The service token's two halves, where there is one."""
-        return None if self._guard is None else self._guard.client
-
     async def close(self) -> None:
         """Undo every step, the last first. Idempotent; what cannot be undone is logged."""
         done, self._done = self._done, []
+        await asyncio.to_thread(self._forget_token)
         self._guard = None
         for step in reversed(done):
             try:
@@ -124,6 +122,19 @@ class Desk:
     def _make_guard(self) -> AccessGuard:
         settings = self._settings
         return AccessGuard(self._api, self._identity.account, settings.hostname, settings.access)
+
+    def _write_token(self) -> None:
+        """Write the service token as two header fields, for clients that follow no login."""
+        path = self._settings.access_token_file
+        if path:
+            lines = [name + b": " + text + b"\n" for name, text in self.fields()]
+            write_private(Path(path), b"".join(lines))
+            self._has_written = True
+
+    def _forget_token(self) -> None:
+        if self._has_written:
+            Path(self._settings.access_token_file).unlink(missing_ok=True)
+            self._has_written = False
 
     async def _do(self, step: Step) -> None:
         for change in await step.look():

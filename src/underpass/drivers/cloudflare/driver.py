@@ -11,6 +11,7 @@ No secret is among its words or variables: they go by files. Visitors of byte st
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -23,6 +24,7 @@ import psutil
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine
+from underpass.drivers.cloudflare.desk import Desk
 from underpass.drivers.cloudflare.engine import CloudflareEngine, CloudflareTcpEngine
 from underpass.drivers.cloudflare.foreign import read_words
 from underpass.drivers.cloudflare.reading import Reading
@@ -72,7 +74,7 @@ _UNUSED_URL: Final = "http://127.0.0.1:9"
 
 @dataclass(frozen=True, slots=True)
 class CloudflareDriver:
-    """See ``Driver``. Satisfies ``KeepsNames`` and ``HasOwnGates``."""
+    """See ``Driver``. Satisfies ``KeepsNames``, ``HasOwnGates`` and ``ShowsChanges``."""
 
     listen: Callable[[str], Observation | None] | None = None
     """Reads for one engine, which remembers the lines before."""
@@ -177,6 +179,19 @@ class CloudflareDriver:
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """A named tunnel's name is its owner's."""
         return not CloudflareSettings.parse(site.options).is_quick
+
+    async def changes(self, spec: TunnelSpec, site: Site) -> tuple[str, ...]:
+        """See ``ShowsChanges``."""
+        settings = CloudflareSettings.parse(site.options)
+        self.plan(spec, site)
+        if not settings.uses_api:
+            return ()
+        desk = await asyncio.to_thread(Desk.open, settings, site)
+        try:
+            found = await desk.look(rules(settings, door_of(spec, site)))
+        finally:
+            await desk.close()
+        return tuple(str(change) for change in found)
 
     def own_gates(self) -> frozenset[str]:
         """Access, by the option of that name."""

@@ -15,6 +15,7 @@
 | `api-token-file`, `api-token-env` | a Cloudflare API token: routes DNS, and guards by Access | |
 | `zone`, `account` | ids, where the API token reaches several | found |
 | `access` | who passes Access: `ann@example.com`, `@example.com`, `service`, … | no Access |
+| `access-token-file` | where the service token is written, for `curl -H @FILE` | nowhere |
 | `api` | another address of the API | Cloudflare's |
 
 Without a token or credentials it is a quick tunnel: no account, a random name.
@@ -35,7 +36,8 @@ from underpass.drivers.ssh.route import is_host
 KNOWN: Final = (
     *("hostname", "token-file", "token-env", "credentials-file", "tunnel", "protocol", "region"),
     *("edge", "edge-ca", "quick-service"),
-    *("api-token-file", "api-token-env", "zone", "account", "access", "api"),
+    *("api-token-file", "api-token-env", "zone", "account", "access"),
+    *("access-token-file", "api"),
 )
 PROTOCOLS: Final = ("auto", "quic", "http2")
 API: Final = "https://api.cloudflare.com/client/v4"
@@ -69,6 +71,7 @@ class CloudflareSettings:
     zone: str = ""
     account: str = ""
     access: tuple[str, ...] = ()
+    access_token_file: str = ""
     api: str = API
 
     @property
@@ -111,6 +114,7 @@ class CloudflareSettings:
             _identity("zone", options),
             _identity("account", options),
             _access(options.get("access", "")),
+            _path("access-token-file", options),
             _url("api", options.get("api", API)).rstrip("/"),
         )
         settings._check()
@@ -134,6 +138,10 @@ class CloudflareSettings:
             raise invalid("api-token-file", "a quick tunnel has no account to work with")
         if self.access and not self.uses_api:
             raise invalid("access", "it is put on by the API: give api-token-file")
+        if "service" in self.access and not self.access_token_file:
+            raise invalid("access", "service needs access-token-file, where its token is written")
+        if self.access_token_file and not self.access:
+            raise invalid("access-token-file", "it belongs to access")
 
 
 def _public(text: str) -> tuple[str, int]:
