@@ -31,6 +31,7 @@ _MIB: Final = 1024 * 1024
 
 _SECONDS: Final = re.compile(rb"[1-9][0-9]{0,11}")
 _HEX: Final = re.compile(rb"[0-9a-f]{64}")
+_ENTRY: Final = re.compile(rb"[a-z][a-z0-9]{0,7}=[0-9A-Za-z._-]{1,256}")
 _ID: Final = re.compile(rb"[!-~]{1,256}")
 
 
@@ -90,9 +91,10 @@ def _read_standard(headers: Headers) -> Signed | None:
         try:
             mac = binascii.a2b_base64(text, strict_mode=True)
         except binascii.Error:
-            continue
-        if len(mac) == MAC_BYTES:
-            macs.append(mac)
+            return None
+        if len(mac) != MAC_BYTES:
+            return None
+        macs.append(mac)
     return Signed(tuple(macs), b"%b.%b." % (identity, said), seconds) if macs else None
 
 
@@ -107,15 +109,16 @@ def _read_github(headers: Headers) -> Signed | None:
 def _read_stripe(headers: Headers) -> Signed | None:
     said = _one(headers, b"stripe-signature")
     entries = [] if said is None else said.split(b",")
-    if not entries or len(entries) > MAX_SIGNATURES:
+    if not entries or len(entries) > MAX_SIGNATURES or not all(map(_ENTRY.fullmatch, entries)):
         return None
-    times = [value for key, _, value in (e.partition(b"=") for e in entries) if key == b"t"]
-    given = [value for key, _, value in (e.partition(b"=") for e in entries) if key == b"v1"]
-    macs = tuple(mac for mac in map(_from_hex, given) if mac is not None)
+    pairs = [(key, value) for key, _, value in (entry.partition(b"=") for entry in entries)]
+    times = [value for key, value in pairs if key == b"t"]
+    macs = [_from_hex(value) for key, value in pairs if key == b"v1"]
+    right = tuple(mac for mac in macs if mac is not None)
     seconds = _seconds(times[0]) if len(times) == 1 else None
-    if seconds is None or not macs:
+    if seconds is None or not right or len(right) != len(macs):
         return None
-    return Signed(macs, times[0] + b".", seconds)
+    return Signed(right, times[0] + b".", seconds)
 
 
 def _read_slack(headers: Headers) -> Signed | None:
