@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 from tests.edges.tailscale import PATIENCE, Node, Running, need, path_with_engines
 
-from underpass.testing.certificates import Certificate, client_context, self_signed
+from underpass.testing.certificates import self_signed
 
 DEAD_ACME = "http://127.0.0.1:9/directory"
 """Certificates come from an authority on the internet, which is not asked from here."""
@@ -73,13 +73,13 @@ class LoopbackTailnet:
         node = Node(self.directory, name, self.url, self.ca)
         node.environment["TS_DEBUG_ACME_DIRECTORY_URL"] = DEAD_ACME
         host = f"{name}.{self.domain}"
-        self.certificate: Certificate = self_signed(host)
+        certificate = self_signed(host)
         with self.ca.open("ab") as file:
-            file.write(self.certificate.certificate)
+            file.write(certificate.certificate)
         place = node.state / "certs"
         place.mkdir(parents=True)
-        (place / f"{host}.crt").write_bytes(self.certificate.certificate)
-        (place / f"{host}.key").write_bytes(self.certificate.key)
+        (place / f"{host}.crt").write_bytes(certificate.certificate)
+        (place / f"{host}.key").write_bytes(certificate.key)
         return node
 
     async def visit(self, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -99,5 +99,5 @@ class LoopbackTailnet:
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """Trusts the newest node's certificate."""
-        return client_context(self.certificate)
+        """Trusts the certificates of its nodes."""
+        return ssl.create_default_context(cafile=self.ca)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.edges.headscale import Headscale
-from tests.edges.tailscale import Node
+from tests.edges.tailscale import PATIENCE, Node, path_with_engines
 
 from underpass.drivers.tailscale.local_api import LocalApi
 
@@ -66,3 +69,32 @@ async def visit(node: Node, url: str) -> Wire:
     async with LocalApi(node.socket) as api:
         made = await api.dial(parts.hostname, port)
     return await asyncio.open_connection(sock=made, limit=1 << 22)
+
+
+async def mesh(
+    *words: str, node: Node, key: str = "", say: list[str] | None = None
+) -> tuple[int, Any]:
+    """Exit code and result of ``underpass mesh`` on ``node``; ``say`` gets what it says besides."""
+    environment = {**node.environment, "PATH": path_with_engines()}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "underpass", "mesh", *words, "--json"),
+        *("--socket", str(node.socket)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**environment, "TS_AUTHKEY": key} if key else environment,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE * 2):
+        async for line in process.stderr:
+            if say is not None:
+                say.append(line.decode())
+        out = await process.stdout.read()
+        code = await process.wait()
+    return code, json.loads(out)
+
+
+def codes(view: dict[str, Any]) -> dict[str, str]:
+    """What was found in a view, by whom it is about."""
+    return {each["subject"]: each["code"] for each in view["findings"]}

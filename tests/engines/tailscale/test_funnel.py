@@ -16,11 +16,13 @@ from unittest import SkipTest, mock
 
 import pytest
 from tests.edges.tailnet_control import LoopbackTailnet
-from tests.edges.tailscale import Node, path_with_engines
+from tests.edges.tailscale import PATIENCE, Node, path_with_engines
+from tests.engines.tailscale.tailnet import mesh, visit
 
+from underpass.model.verdict import Layer, LayerStatus
 from underpass.testing.driver_bench import DriverBench, Options
 from underpass.testing.driver_suite import DriverSuite, bearer, change, refusal, url_of
-from underpass.testing.driver_visits import ask
+from underpass.testing.driver_visits import ask, read_answer, request_head
 from underpass.testing.origins.http import HttpOrigin
 
 pytestmark = [pytest.mark.xdist_group("tailscale"), pytest.mark.timeout(120)]
@@ -144,3 +146,44 @@ async def test_a_key_that_ends_and_is_renewed_is_seen_and_passes(bench: FunnelBe
         await bench.tailnet.alpha.run("up", "--force-reauth", "--timeout=20s")
         await change(changes, lambda it: it["event"] == "live")
         assert (await ask(bench, url_of(tunnel), "/", bearer(tunnel))).status == 200
+
+
+async def test_https_inside_the_tailnet_is_served_with_the_nodes_certificate(
+    bench: FunnelBench,
+) -> None:
+    options = {**bench.options(), "share": "serve", "https": "yes"}
+    async with HttpOrigin() as origin:
+        tunnel = await bench.open(f"{origin.port}", options)
+        url = url_of(tunnel)
+        assert url == "https://alpha.tail-test.ts.net"
+        assert tunnel.verdict.layers[Layer.TLS].status is LayerStatus.PASSED
+        reader, writer = await visit(bench.tailnet.alpha, url)
+        await writer.start_tls(bench.tailnet.trust, server_hostname="alpha.tail-test.ts.net")
+        writer.write(request_head("GET", url, "/", {**bearer(tunnel), "Connection": "close"}))
+        async with asyncio.timeout(PATIENCE):
+            assert (await read_answer(reader)).status == 200
+        writer.close()
+
+
+async def test_a_node_that_nobody_let_in_is_let_in_by_somebody_with_a_browser(
+    funnelled: Funnelled,
+) -> None:
+    node = funnelled.node("newcomer")
+    await funnelled.fault("require-auth", on="1")
+    try:
+        await node.start()
+        await node.run("up", f"--login-server={node.control}", "--timeout=1s")
+        code, told = await mesh("recover", "--dry-run", node=node)
+        assert (code, told["before"]["steps"][0]["code"]) == (5, "sign-in")
+        said: list[str] = []
+        recovering = asyncio.create_task(mesh("recover", "alpha", "--yes", node=node, say=said))
+        async with asyncio.timeout(PATIENCE):
+            while not (urls := [line for line in said if "sign in here: " in line]):
+                assert not recovering.done(), recovering.result()
+                await asyncio.sleep(0.05)  # what it says comes when it comes
+        await funnelled.fault("approve", url=urls[0].strip().rpartition(" ")[2])
+        code, told = await recovering
+        assert (code, told["taken"][0]["verified"]) == (0, True), told
+    finally:
+        await funnelled.fault("require-auth", on="0")
+        node.stop()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.edges.tailscale import PATIENCE, Node, path_with_engines
-from tests.engines.tailscale.tailnet import Tailnet
+from tests.edges.tailscale import PATIENCE, Node
+from tests.engines.tailscale.tailnet import Tailnet, codes, mesh
 
 from underpass.testing.origins.http import HttpOrigin
 
@@ -36,34 +33,6 @@ def fleet() -> Iterator[Fleet]:
         made.stop()
 
 
-async def underpass(
-    *words: str, node: Node, key: str = "", say: list[str] | None = None
-) -> tuple[int, Any]:
-    """Exit code and result of ``underpass mesh`` on ``node``; ``say`` gets what it says besides."""
-    environment = {**node.environment, "PATH": path_with_engines()}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "underpass", "mesh", *words, "--json"),
-        *("--socket", str(node.socket)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**environment, "TS_AUTHKEY": key} if key else environment,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    async with asyncio.timeout(PATIENCE * 2):
-        async for line in process.stderr:
-            if say is not None:
-                say.append(line.decode())
-        out = await process.stdout.read()
-        code = await process.wait()
-    return code, json.loads(out)
-
-
-def codes(view: dict[str, Any]) -> dict[str, str]:
-    return {each["subject"]: each["code"] for each in view["findings"]}
-
-
 async def until(node: Node, peer: Node, **wanted: object) -> None:
     """Wait until ``node`` sees ``peer`` as ``wanted``."""
     async with asyncio.timeout(PATIENCE):
@@ -81,7 +50,7 @@ async def test_a_whole_mesh_is_told_as_such(fleet: Fleet) -> None:
             "serve", "--bg", "--yes", "--http=8001", f"http://127.0.0.1:{origin.port}"
         )
         url = "http://beta.tail.test:8001/health"
-        code, told = await underpass("check", "--visit", url, node=fleet.alpha)
+        code, told = await mesh("check", "--visit", url, node=fleet.alpha)
         await fleet.beta.run("serve", "reset")
     assert (code, told["ok"], told["scope"]) == (0, True, "none")
     assert codes(told) == {
@@ -96,7 +65,7 @@ async def test_a_program_that_does_not_answer_is_told_apart_from_its_machine(
     fleet: Fleet,
 ) -> None:
     url = "http://beta.tail.test:8001/"
-    code, told = await underpass("check", "beta", "--visit", url, node=fleet.alpha)
+    code, told = await mesh("check", "beta", "--visit", url, node=fleet.alpha)
     assert code == 5
     assert codes(told)["beta.tail.test"] == "peer-reached"
     assert codes(told)[url] == "no-answer"
@@ -108,7 +77,7 @@ async def test_a_machine_that_went_is_named_with_what_somebody_has_to_do_there(
     fleet.beta.stop()
     await until(fleet.alpha, fleet.beta, Online=False)
     try:
-        code, told = await underpass("recover", "--yes", node=fleet.alpha)
+        code, told = await mesh("recover", "--yes", node=fleet.alpha)
     finally:
         await fleet.beta.start()
     assert code == 5
@@ -118,7 +87,7 @@ async def test_a_machine_that_went_is_named_with_what_somebody_has_to_do_there(
     step = next(it for it in told["after"]["steps"] if it["subject"] == "beta.tail.test")
     assert (step["ours"], step["command"][-2:]) == (False, ["restart", "tailscaled"])
     await until(fleet.alpha, fleet.beta, Online=True)
-    assert (await underpass("check", node=fleet.alpha))[0] == 0
+    assert (await mesh("check", node=fleet.alpha))[0] == 0
 
 
 async def test_a_key_that_ended_there_is_told_as_a_rule_and_not_as_the_network(
@@ -127,26 +96,24 @@ async def test_a_key_that_ended_there_is_told_as_a_rule_and_not_as_the_network(
     await fleet.headscale.expire("beta")
     await fleet.beta.wait_state("NeedsLogin")
     await until(fleet.alpha, fleet.beta, Expired=True)
-    code, told = await underpass("check", "beta", "gamma", node=fleet.alpha)
+    code, told = await mesh("check", "beta", "gamma", node=fleet.alpha)
     assert code == 5
     assert codes(told)["beta.tail.test"] == "peer-key-expired"
     # The same machine, seen from itself: there it can be mended.
-    code, told = await underpass("recover", "--yes", node=fleet.beta, key=fleet.key)
+    code, told = await mesh("recover", "--yes", node=fleet.beta, key=fleet.key)
     assert code == 0, told
     assert told["before"]["scope"] == "here"
     assert [(it["code"], it["verified"]) for it in told["taken"]] == [("sign-in", True)]
     assert (await fleet.beta.status())["BackendState"] == "Running"
     await until(fleet.alpha, fleet.beta, Expired=None)
-    assert (await underpass("check", node=fleet.alpha))[0] == 0
+    assert (await mesh("check", node=fleet.alpha))[0] == 0
 
 
 async def test_signing_in_without_a_key_waits_for_somebody_with_a_browser(fleet: Fleet) -> None:
     await fleet.headscale.expire("gamma")
     await fleet.gamma.wait_state("NeedsLogin")
     said: list[str] = []
-    recovering = asyncio.create_task(
-        underpass("recover", "--yes", "beta", node=fleet.gamma, say=said)
-    )
+    recovering = asyncio.create_task(mesh("recover", "--yes", "beta", node=fleet.gamma, say=said))
     async with asyncio.timeout(PATIENCE):
         while not (told := [line for line in said if "sign in here: " in line]):
             assert not recovering.done(), recovering.result()
@@ -160,11 +127,11 @@ async def test_signing_in_without_a_key_waits_for_somebody_with_a_browser(fleet:
 async def test_a_node_that_was_switched_off_is_switched_on(fleet: Fleet) -> None:
     await fleet.gamma.run("down")
     await fleet.gamma.wait_state("Stopped")
-    code, told = await underpass("recover", "--dry-run", node=fleet.gamma)
+    code, told = await mesh("recover", "--dry-run", node=fleet.gamma)
     assert (code, told["taken"]) == (5, [])
     assert told["before"]["steps"][0]["code"] == "switch-on"
     assert (await fleet.gamma.status())["BackendState"] == "Stopped"
-    code, told = await underpass("recover", "--yes", node=fleet.gamma)
+    code, told = await mesh("recover", "--yes", node=fleet.gamma)
     assert code == 0, told
     assert told["taken"][0]["verified"]
 
@@ -174,7 +141,7 @@ async def test_a_machine_that_is_frozen_counts_as_a_blocked_way_and_the_step_did
 ) -> None:
     fleet.beta.freeze()
     try:
-        code, told = await underpass("recover", "beta", "--yes", node=fleet.alpha)
+        code, told = await mesh("recover", "beta", "--yes", node=fleet.alpha)
     finally:
         fleet.beta.thaw()
     assert code == 5
@@ -190,7 +157,7 @@ async def test_a_whole_mesh_that_is_gone_is_told_apart_from_one_machine(fleet: F
     await until(fleet.alpha, fleet.beta, Online=False)
     await until(fleet.alpha, fleet.gamma, Online=False)
     try:
-        code, told = await underpass("check", node=fleet.alpha)
+        code, told = await mesh("check", node=fleet.alpha)
     finally:
         await fleet.beta.start()
         await fleet.gamma.start()
@@ -198,7 +165,7 @@ async def test_a_whole_mesh_that_is_gone_is_told_apart_from_one_machine(fleet: F
 
 
 async def test_a_name_that_the_tailnet_does_not_know_is_told_as_such(fleet: Fleet) -> None:
-    code, told = await underpass("check", "nobody", node=fleet.alpha)
+    code, told = await mesh("check", "nobody", node=fleet.alpha)
     assert code == 5
     assert codes(told)["nobody"] == "peer-unknown"
 
@@ -207,7 +174,7 @@ async def test_a_daemon_that_is_away_is_told_with_how_to_start_it(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     node = Node(tmp_path, "none", fleet.headscale.url, fleet.headscale.ca)
-    code, told = await underpass("recover", "--yes", node=node)
+    code, told = await mesh("recover", "--yes", node=node)
     assert code == 5
     assert codes(told["after"]) == {"this node": "daemon-away"}
     assert told["after"]["steps"][0]["command"][:2] == ["sudo", "systemctl"]
@@ -217,7 +184,7 @@ async def test_a_network_without_a_relay_is_told_by_netcheck(fleet: Fleet) -> No
     fleet.beta.freeze()
     fleet.headscale.stop()  # DERP and STUN go with it
     try:
-        code, told = await underpass("check", "beta", node=fleet.alpha)
+        code, told = await mesh("check", "beta", node=fleet.alpha)
     finally:
         await fleet.headscale.start()
         fleet.beta.thaw()

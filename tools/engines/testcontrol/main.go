@@ -1,19 +1,17 @@
 // A tailnet on loopback, for tests: Tailscale's own control server for tests, a DERP relay with
 // STUN, and an edge that brings visitors in as Funnel's does.
 //
-//	testcontrol -ca FILE
+//	testcontrol -state DIRECTORY
 //
 // prints one line of JSON with the addresses of its parts and serves until its input ends. The key
-// that nodes must show, if any, is in the variable TESTCONTROL_AUTH_KEY. DERP's certificate is written
-// to FILE.
+// that nodes must show, if any, is in the variable TESTCONTROL_AUTH_KEY.
 //
 // Parts:
 //
 //	control  where nodes join (--login-server)
 //	edge     an HTTP proxy: CONNECT node.tail-test.ts.net:443 comes to that node from the internet,
 //	         as Funnel brings it: POST /v0/ingress at its peer API, raw bytes afterwards
-//	faults   what tests do to the tailnet: POST /expire, /revive, /approve?url=, /require-auth?on=,
-//	         GET /nodes
+//	faults   what tests do to the tailnet: POST /expire, /revive, /approve?url=, /require-auth?on=
 package main
 
 import (
@@ -21,7 +19,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"encoding/pem"
 	"flag"
 	"fmt"
 	"io"
@@ -50,7 +47,6 @@ import (
 const domain = "tail-test.ts.net"
 
 func main() {
-	ca := flag.String("ca", "", "file to write DERP's certificate to")
 	state := flag.String("state", "", "directory for the edge's own node")
 	verbose := flag.Bool("verbose", false, "say everything on stderr")
 	flag.Parse()
@@ -59,15 +55,9 @@ func main() {
 		logf = log.Printf
 	}
 
-	relay, derpMap := serveDERP(logf)
-	if *ca != "" {
-		block := &pem.Block{Type: "CERTIFICATE", Bytes: relay.Certificate().Raw}
-		must(os.WriteFile(*ca, pem.EncodeToMemory(block), 0o644))
-	}
-
 	control := &testcontrol.Server{
 		Logf:           logf,
-		DERPMap:        derpMap,
+		DERPMap:        serveDERP(logf),
 		DNSConfig:      &tailcfg.DNSConfig{Proxied: true, Routes: map[string][]*dnstype.Resolver{domain: nil}},
 		MagicDNSDomain: domain,
 		AllOnline:      true,
@@ -91,14 +81,14 @@ func main() {
 }
 
 // serveDERP starts a relay with STUN beside it, and returns the map that leads nodes there.
-func serveDERP(logf func(string, ...any)) (*httptest.Server, *tailcfg.DERPMap) {
+func serveDERP(logf func(string, ...any)) *tailcfg.DERPMap {
 	server := derpserver.New(key.NewNode(), logf)
 	relay := httptest.NewUnstartedServer(derpserver.Handler(server))
 	relay.Config.ErrorLog = log.New(io.Discard, "", 0)
 	// DERP takes the connection over, which HTTP/2 does not allow.
 	relay.Config.TLSNextProto = make(map[string]func(*http.Server, *tls.Conn, http.Handler))
 	relay.StartTLS()
-	return relay, &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{1: {
+	return &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{1: {
 		RegionID:   1,
 		RegionCode: "test",
 		Nodes: []*tailcfg.DERPNode{{
@@ -151,13 +141,6 @@ func faultsOf(control *testcontrol.Server) http.Handler {
 	})
 	mux.HandleFunc("POST /require-auth", func(w http.ResponseWriter, r *http.Request) {
 		control.RequireAuth = r.URL.Query().Get("on") == "1"
-	})
-	mux.HandleFunc("GET /nodes", func(w http.ResponseWriter, r *http.Request) {
-		names := []string{}
-		for _, node := range control.AllNodes() {
-			names = append(names, node.Name)
-		}
-		json.NewEncoder(w).Encode(names)
 	})
 	return mux
 }
