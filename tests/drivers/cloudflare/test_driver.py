@@ -158,7 +158,10 @@ def test_what_it_cannot_carry_is_refused_before_anything_is_started(
 
 
 def test_an_ip_gate_is_planned_since_its_edge_tells_addresses() -> None:
-    assert plan_of(NAMED, "3001 --gate ip:192.0.2.0/24").vouching is not None
+    plan = plan_of(NAMED, "3001 --gate ip:192.0.2.0/24")
+    assert plan.vouching is not None
+    assert any("other users of this machine" in limit for limit in plan.limits)
+    assert not any("other users" in limit for limit in plan_of(NAMED).limits)
 
 
 def test_calls_to_the_api_are_told_before_they_are_made() -> None:

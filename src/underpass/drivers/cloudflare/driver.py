@@ -65,6 +65,8 @@ TAG_HEADER: Final = b"cf-warp-tag-"
 TAG: Final = "underpass"
 """cloudflared adds a field of that name with each of its tags to every request."""
 
+TELLS_USERS: Final = "other users of this machine can learn how to pass the ip gate from it"
+
 _VERSION: Final = re.compile(r"cloudflared version (\d{4})\.(\d{1,2})\.(\d{1,4})")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_-]{16,4096}")
 
@@ -140,7 +142,12 @@ class CloudflareDriver:
                 secret=self.door_secret,
             ),
             secrets=tuple(each for each in (token, self.door_secret) if each is not None),
-            limits=_limits(settings, is_tcp=is_tcp) + (detection.limits if detection else ()),
+            limits=(
+                *_limits(settings, is_tcp=is_tcp),
+                # Its metrics port, which cannot be shut, tells its settings (/diag/configuration).
+                *([TELLS_USERS] if spec.cidrs else []),
+                *(detection.limits if detection else ()),
+            ),
         )
 
     def _configuration(self, settings: CloudflareSettings, spec: TunnelSpec, site: Site) -> bytes:
