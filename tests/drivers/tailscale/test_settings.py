@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from underpass.drivers.errors import EngineCannot, EngineOptionInvalid
+from underpass.drivers.observations import Carrying
 from underpass.drivers.plans import Detection, DoorAddress, DoorKind, Site
 from underpass.drivers.tailscale.driver import TailscaleDriver
+from underpass.drivers.tailscale.engine import PrivateServe
 from underpass.drivers.tailscale.settings import TailscaleSettings
 from underpass.model.errors import Misuse
 from underpass.model.spec import parse_spec
@@ -115,6 +117,19 @@ def test_a_funnel_brings_no_bytes() -> None:
     spec = parse_spec("tcp://127.0.0.1:5432 --public --for 30m")
     with pytest.raises(EngineCannot, match="TLS"):
         TailscaleDriver().plan(spec, site(share="funnel"))
+
+
+def test_https_is_not_for_bytes() -> None:
+    spec = parse_spec("tcp://127.0.0.1:5432 --public --for 30m")
+    with pytest.raises(EngineCannot, match="it is for HTTP"):
+        TailscaleDriver().plan(spec, site(https="yes"))
+
+
+def test_what_a_private_daemon_logs_is_never_taken_for_a_word_of_ours() -> None:
+    engine = PrivateServe(parse_spec("3001"), site(PRIVATE), TailscaleSettings(is_private=True))
+    line = '{"carrying": {"url": "http://evil.example", "port": 0}}'
+    assert TailscaleDriver().read(line) == Carrying("http://evil.example")
+    assert engine.kept_by.read(line) is None
 
 
 def test_a_tcp_tunnel_has_its_origins_port() -> None:

@@ -75,6 +75,8 @@ class TailscaleDriver:
         if spec.kind is Kind.TCP and settings.share == "funnel":
             why = "funnel's visitors speak TLS, so they bring HTTPS only"
             raise EngineCannot(self.name, "a tcp origin with share=funnel", why)
+        if spec.kind is Kind.TCP and settings.https:
+            raise EngineCannot(self.name, "a tcp origin with https=yes", "it is for HTTP")
         detection = site.detection
         if detection is not None and not detection.is_usable:
             raise EngineMissing(self.name, detection.why_not, detection.hint)
@@ -84,9 +86,9 @@ class TailscaleDriver:
         vouching = Vouching(b"x-forwarded-for") if is_unix else None
         common = Plan(
             self.name,
-            _visitors(settings, url, site),
+            _visitors(settings, url or wanted.url(f"{settings.hostname or site.name}.…")),
             url=url,
-            secure=settings.https,
+            secure=wanted.https,
             door=DoorKind.UNIX if is_unix else DoorKind.PORT,
             vouching=None if spec.kind is Kind.TCP else vouching,
             limits=_limits(settings, spec, detection),
@@ -209,8 +211,7 @@ def _uses_unix(settings: TailscaleSettings, spec: TunnelSpec, site: Site) -> boo
     return facts.get("unix", "") in (("all",) if spec.kind is Kind.TCP else ("all", "http"))
 
 
-def _visitors(settings: TailscaleSettings, url: str, site: Site) -> str:
-    where = url or f"{'https' if settings.https else 'http'}://{settings.hostname or site.name}.…"
+def _visitors(settings: TailscaleSettings, where: str) -> str:
     if settings.share == "funnel":
         return f"{where}, for everybody: Tailscale carries the bytes, TLS ends in this tailscaled"
     return f"{where}, for machines of this tailnet alone"

@@ -83,8 +83,9 @@ class PrivateNode(ForeignEngine):
     """A node of the tunnel's own, in userspace, without root; it leaves the tailnet with it."""
 
     def __init__(self, spec: TunnelSpec, site: Site, settings: TailscaleSettings) -> None:
-        self._attended = _Attended(self)
-        super().__init__(self._attended, spec, site)
+        self.kept_by = _Attended(self)
+        """The driver that the program is kept with."""
+        super().__init__(self.kept_by, spec, site)
         self._settings = settings
         self._socket = site.directory / NODE_SOCKET
 
@@ -177,6 +178,10 @@ class _Attended(TailscaleDriver):
 
     def __init__(self, engine: PrivateNode) -> None:
         self._engine = engine
+
+    def read(self, line: str) -> Observation | None:
+        """Nothing: what tailscaled logs may quote anybody, and everything is asked for."""
+        return None
 
     async def watch(self, plan: Plan, tell: Tell) -> None:
         """See ``Watches``."""
