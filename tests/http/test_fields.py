@@ -28,6 +28,8 @@ CLAIMS = [
     b"X-Rewrite-URL",
     b"Remote-User",
     b"Tailscale-User-Login",
+    b"Tailscale-App-Capabilities",
+    b"Tailscale-Funnel-Request",
     b"Underpass-Instance",
     b"Underpass-Error",
 ]
@@ -53,6 +55,7 @@ def test_other_fields_and_credentials_are_left_alone() -> None:
         (b"X-Request-ID", b"1"),
         (b"Origin", b"https://app.test"),
         (b"Mcp-Session-Id", b"1"),
+        (b"Tailscale-Webhook-Signature", b"t=1,v1=x"),
     ]
     assert strip_claims(headers) == headers
 

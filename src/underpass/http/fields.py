@@ -18,7 +18,8 @@ _CLAIMS: Final = frozenset(
     b"forwarded x-real-ip x-client-ip x-cluster-client-ip x-originating-ip x-remote-ip "
     b"x-remote-addr x-remote-user remote-user true-client-ip client-ip cf-connecting-ip "
     b"cf-connecting-ipv6 fastly-client-ip fly-client-ip x-azure-clientip x-original-url "
-    b"x-original-uri x-original-host x-rewrite-url x-http-host-override x-host x-forwarded".split()
+    b"x-original-uri x-original-host x-rewrite-url x-http-host-override x-host x-forwarded "
+    b"tailscale-app-capabilities tailscale-funnel-request tailscale-headers-info".split()
 )
 """Who calls, from where, or for what, as edges tell it: each one a way past somebody's guard
 (oauth2-proxy CVE-2025-54576, Traefik CVE-2026-39858, frp CVE-2026-40910)."""
