@@ -148,7 +148,9 @@ class WireGuardNet:
         """The keys, shared by all: each process uses its own."""
         return self.home / "mesh.keys"
 
-    def write(self, text: str = "", *, name: str = "mesh.toml", more: str = "") -> Path:
+    def write(
+        self, text: str = "", *, name: str = "mesh.toml", more: str = "", preshared: bool = True
+    ) -> Path:
         """Write a topology; the usual one is a hub and two spokes."""
         path = self.home / name
         usual = f"""
@@ -157,7 +159,7 @@ class WireGuardNet:
             subnet = "10.87.0.0/24"
             hub = "relay"
             keepalive = 5
-            preshared = true
+            preshared = {str(preshared).lower()}
             [hosts.relay]
             endpoint = "10.86.1.2:{PORT}"
             [hosts.laptop]
@@ -216,10 +218,10 @@ async def wireguard_net(home: Path, runtime: Path) -> AsyncIterator[WireGuardNet
             yield WireGuardNet(net, home, runtime, stack)
 
 
-def left_over(net: WireGuardNet) -> list[str]:
-    """Interfaces, sockets and tables of this test that are there."""
+def left_over(net: WireGuardNet, *hosts: str) -> list[str]:
+    """Interfaces, sockets and tables of this test that are there, at ``hosts`` or all."""
     found = []
-    for host in ("relay", "laptop", "ci"):
+    for host in hosts or ("relay", "laptop", "ci"):
         namespace, interface = net.namespace(host), net.interface(host)
         if interface in namespace.run("ip", "-o", "link").stdout:
             found.append(f"interface {interface}")

@@ -20,12 +20,18 @@ class WireGuardBench(DriverBench):
     engine = "wireguard"
     program = "wireguard-go"
     variant = "wireguard-go"
+    near = "laptop"
+    preshared = True
 
     async def start(self) -> None:
-        self.net = await self.stack.enter_async_context(wireguard_net(self.home, self.runtime_of()))
-        self.net.write()
-        self.net.make_keys()
+        await self.make_network()
         self.far: MemberProcess = await self.net.up("relay")
+
+    async def make_network(self) -> None:
+        """The hosts and their keys, and a key that nobody knows."""
+        self.net = await self.stack.enter_async_context(wireguard_net(self.home, self.runtime_of()))
+        self.net.write(preshared=self.preshared)
+        self.net.make_keys()
         stranger = self.net.home / "strange.keys"
         self.net.load()[1].pack("laptop", stranger)
         (stranger / "laptop.key").unlink()
@@ -88,8 +94,7 @@ class WireGuardBench(DriverBench):
     def leftovers(self, before: set[int]) -> list[str]:
         ours = {self.far.pid, *_below(self.far.pid)}
         found = super().leftovers(before | ours)
-        near = [each for each in left_over(self.net) if "relay" not in each and "rel" not in each]
-        return found + near
+        return found + left_over(self.net, self.near)
 
 
 def _below(pid: int) -> set[int]:

@@ -23,7 +23,7 @@ from typing import Final
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine
-from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
+from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
 from underpass.drivers.observations import Carrying, Observation
 from underpass.drivers.plans import Detection, DoorKind, ForeignTunnel, Plan, Site
 from underpass.drivers.process import minimal, run_to_end
@@ -39,6 +39,7 @@ from underpass.model.spec import TunnelSpec
 ASK_SECONDS: Final = 5.0
 STACK: Final = "mitmproxy_wireguard"
 ANSWERS_ONLY: Final = "rootless it answers handshakes and begins none: its host needs an endpoint"
+NO_HALF_CLOSE: Final = "rootless a connection ends as soon as its visitor has said all"
 UNKEPT: Final = "the userspace stack mitmproxy-wireguard is no longer kept by its authors"
 NEEDS_RIGHTS: Final = "run as root (CAP_NET_ADMIN), or pip install 'underpass[mesh]' for rootless"
 
@@ -86,7 +87,7 @@ class WireGuardDriver:
         if importlib.util.find_spec(STACK) is None:
             why = "this process may not make interfaces, and there is no userspace stack"
             return Detection(False, why_not=why, hint=NEEDS_RIGHTS, facts=facts)
-        limits = (ANSWERS_ONLY, UNKEPT)
+        limits = (ANSWERS_ONLY, NO_HALF_CLOSE, UNKEPT)
         return Detection(True, STACK, limits=limits, facts={**facts, "mode": "rootless"})
 
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
@@ -109,13 +110,19 @@ class WireGuardDriver:
             if settings.witness and settings.witness not in topology.hosts:
                 topology.host(settings.witness)
         if is_rootless:
+            if topology is not None and topology.preshared:
+                why = "the userspace stack knows none: set preshared = false"
+                raise EngineCannot(self.name, "preshared keys without rights", why)
+            if topology is not None and topology.subnet.version == 6:
+                why = "the userspace stack carries IPv4 only"
+                raise EngineCannot(self.name, "an IPv6 network without rights", why)
             return Plan(
                 self.name,
                 visitors,
                 argv=rootless_words(settings, site.directory),
                 url=url,
                 door=DoorKind.UNIX,
-                limits=(ANSWERS_ONLY, UNKEPT),
+                limits=(ANSWERS_ONLY, NO_HALF_CLOSE, UNKEPT),
             )
         interface = interface_of(settings, topology)
         place = Place(site.directory, site.environment, settings.netns)

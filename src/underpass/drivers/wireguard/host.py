@@ -190,12 +190,12 @@ class HostInterface:
             raise InterfaceRefused(self.interface, "its own address changed: start it anew")
         self._keyring = keyring
         await self._resolve()
-        if self._guarded:
-            forwards = topology.forwards(self.files.host)
-            if forwards != former.forwards(self.files.host):
+        forwards = topology.forwards(self.files.host)
+        if forwards != former.forwards(self.files.host):
+            if self._guarded:
                 await self._rules.put(self.me.address, self._ports(), forwards=forwards)
-                if forwards:
-                    await asyncio.to_thread(self._forward)
+            if forwards:
+                await asyncio.to_thread(self._forward)
 
     async def _apply(self) -> list[Change]:
         self.wanted = wanted_device(

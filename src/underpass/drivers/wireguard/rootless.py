@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,9 @@ FOLLOW_SECONDS: Final = 0.5
 READ_BYTES: Final = 64 * 1024
 MAX_CONNECTIONS: Final = 1_024
 
+VISITORS: Final = 8
+"""Keys for visits: one key holds one session, and two visits with it would end each other's."""
+
 
 class RootlessHost:
     """One host, served until cancelled."""
@@ -44,7 +48,7 @@ class RootlessHost:
         self._visit = visit
         self._port = port or PORT
         self._listen = listen
-        self._probe_key = new_private_key()
+        self._visitors = [new_private_key() for _ in range(VISITORS)]
         self._address = ""
         self._open = 0
 
@@ -65,7 +69,7 @@ class RootlessHost:
     async def _start(self) -> Any:
         topology, keyring = self._files.load()
         me = topology.host(self._files.host)
-        keys = [public_of(self._probe_key)]
+        keys = [public_of(each) for each in self._visitors]
         for name in topology.neighbours(me.name):
             known = keyring.public(name)
             keys += [known.current, *known.following, *known.former]
@@ -82,17 +86,14 @@ class RootlessHost:
         return server
 
     def _write_visit(self, topology: Topology, public: str, outer: int) -> None:
-        """What a visit for a proof needs: a key of its own, and our outer address."""
+        """What visits for proofs need: keys of their own, and our outer address."""
         me = topology.host(self._files.host)
         host = "127.0.0.1" if me.endpoint is None else me.endpoint.host
         port = outer if me.endpoint is None else me.endpoint.port
-        taken = {each.address for each in topology.hosts.values()}
-        source = next(each for each in reversed(list(topology.subnet)[-64:]) if each not in taken)
         facts = {
-            "private": self._probe_key.reveal(),
+            "private": [each.reveal() for each in self._visitors],
             "public": public,
             "endpoint": f"{host}:{port}",
-            "source": str(source),
             "address": self._address,
             "port": self._port,
         }
@@ -166,12 +167,13 @@ def main(words: list[str]) -> int:
     except UnderpassError as error:
         print(f"underpass-rootless-refused {error.code} {error.message}", flush=True)  # noqa: T201
         return 1
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
+    except (OSError, RuntimeError) as error:  # the stack tells a taken port by the latter
+        why = (getattr(error, "strerror", None) or str(error)).lower()
         print(f"underpass-rootless-refused port {why}", flush=True)  # noqa: T201
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # Not sys.exit: the stack's own threads may fall over the interpreter's end.
+    os._exit(main(sys.argv[1:]))

@@ -14,6 +14,7 @@ from typing import Final
 from underpass.drivers.foreign_engine import ForeignEngine
 from underpass.drivers.launcher import launcher
 from underpass.drivers.process import minimal
+from underpass.drivers.wireguard.rootless import VISITORS
 from underpass.drivers.wireguard.settings import WireGuardSettings
 
 PROGRAM: Final = "underpass.drivers.wireguard.rootless"
@@ -26,6 +27,7 @@ VISIT_SECONDS: Final = 15.0
 def rootless_words(settings: WireGuardSettings, directory: Path) -> tuple[str, ...]:
     """The program and its words: paths and numbers, no key. Pure."""
     words = [
+        *_entering(settings),
         *(sys.executable, "-I", "-m", PROGRAM),
         *("--topology", str(settings.topology), "--keys", str(settings.keys)),
         *("--host", settings.host, "--port", str(settings.port)),
@@ -36,10 +38,15 @@ def rootless_words(settings: WireGuardSettings, directory: Path) -> tuple[str, .
     return tuple(words)
 
 
+def _entering(settings: WireGuardSettings) -> tuple[str, ...]:
+    return ("ip", "netns", "exec", settings.netns) if settings.netns else ()
+
+
 class RootlessEngine(ForeignEngine):
     """Satisfies ``DialsPublic``: proofs come as a host of the network, over UDP to our endpoint."""
 
     _visits: set[asyncio.Task[None]] | None = None
+    _count = 0
 
     async def dial_public(self) -> socket.socket:
         """See ``DialsPublic``. The socket is there before the far side has answered; what cannot
@@ -47,12 +54,14 @@ class RootlessEngine(ForeignEngine):
         file = self._site.directory / VISIT_FILE
         if self.program is None or not os.path.exists(file):  # noqa: ASYNC240  (in memory)
             raise ConnectionRefusedError("the program is not running")
+        number, self._count = self._count % VISITORS, self._count + 1
         ours, theirs = socket.socketpair()
         try:
             ours.setblocking(False)
             process = await asyncio.create_subprocess_exec(
                 *launcher(signal.SIGKILL, alone=True),
-                *(sys.executable, "-I", "-m", VISITOR, str(file)),
+                *_entering(WireGuardSettings.parse(self._site.options)),
+                *(sys.executable, "-I", "-m", VISITOR, str(file), str(number)),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,

@@ -21,11 +21,14 @@ READ_BYTES = 64 * 1024
 
 
 def main(words: list[str]) -> int:
-    """Visit what the file ``words[0]`` describes; returns when either side has ended."""
-    facts = json.loads(read_private(Path(words[0])))
+    """Visit what the file ``words[0]`` describes, with its key number ``words[1]``; returns when
+    either side has ended."""
+    facts, number = json.loads(read_private(Path(words[0]))), int(words[1])
+    # TEST-NET-1: an address that no host of a network has.
+    private, source = facts["private"][number], f"192.0.2.{number + 1}"
     native = importlib.import_module("wireguard_requests._native")
     peer = native.WgPeer(facts["public"], facts["endpoint"], [f"{facts['address']}/32"])
-    tunnel = native.WgTunnel(native.WgConfig(facts["private"], facts["source"], [peer]))
+    tunnel = native.WgTunnel(native.WgConfig(private, source, [peer]))
     try:
         stream = tunnel.create_stream(facts["address"], facts["port"])
     except Exception as error:
