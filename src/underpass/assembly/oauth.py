@@ -100,7 +100,7 @@ def make_oauth(spec: TunnelSpec, options: OpenOptions) -> OAuthSite | None:
         tunnel=spec.name or "of a random name",
         owner=spec.lease.owner or "the owner",
         path=guarded_path(spec),
-        documents=Documents(Fetcher(loopback=asked.loopback_clients)),
+        documents=Documents(Fetcher()),
         provider=_provider(asked),
         lease_end=lambda: site.lease_end(),
     )

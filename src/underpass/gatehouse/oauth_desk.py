@@ -61,6 +61,8 @@ class OAuthDesk:
         if self.books.place != place:
             self.sign_ins.clear()
         self.books.rebase(place)
+        # Plain HTTP means loopback (``oauth_door``): such a tunnel is for development.
+        self._documents.allow_loopback(place.issuer.startswith("http:"))
 
     def takes(self, target: bytes) -> bool:
         """Whether a request target is one of the desk's own, which never reach the origin."""

@@ -31,6 +31,10 @@ class Documents:
         self._under_way = 0
         self._failed: dict[str, float] = {}
 
+    def allow_loopback(self, is_allowed: bool) -> None:
+        """Whether documents may be on this machine, too: for tunnels that are public only here."""
+        self._fetcher.loopback = is_allowed
+
     async def fetch(self, url: str) -> Client:
         """The client whose id is ``url``. Raises ``DocumentUnusable``."""
         now = asyncio.get_running_loop().time()

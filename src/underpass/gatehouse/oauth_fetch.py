@@ -50,7 +50,8 @@ class Fetcher:
         """``private``: the address was named by the owner, and may be in a private network.
         ``look_up`` takes the place of the system's resolver."""
         self._look_up = look_up or _look_up
-        self._loopback = loopback
+        self.loopback = loopback
+        """Whether this machine itself may be asked."""
         self._private = private
         self._seconds = seconds
         self._limit = limit
@@ -72,7 +73,7 @@ class Fetcher:
             host, port = parts.hostname, parts.port
         except ValueError:
             raise FetchRefused("it is no address") from None
-        is_plain = parts.scheme == "http" and self._loopback and _is_loopback_name(host or "")
+        is_plain = parts.scheme == "http" and self.loopback and _is_loopback_name(host or "")
         if not host or port == 0 or not (parts.scheme == "https" or is_plain):
             raise FetchRefused("it is no https address")
         if "@" in parts.netloc or parts.fragment or "\\" in url or not url.isprintable():
@@ -138,7 +139,7 @@ class Fetcher:
         if any(address in network for network in _NOT_PUBLIC):
             return False
         if address.is_loopback:
-            return self._loopback
+            return self.loopback
         if address.is_link_local or address.is_multicast or address.is_unspecified:
             return False  # cloud metadata among them, whoever asks
         return address.is_global or (self._private and address.is_private)

@@ -17,20 +17,25 @@ __all__ = ["free_port", "stage"]
 SERVER = Path(__file__).resolve().parents[3] / "examples" / "demo_mcp_server.py"
 
 
-@pytest.fixture
-async def server(stage: Stage, free_port: int) -> Program:
-    """The official SDK's server with its default settings."""
-    started: Program = await stage.spawn(sys.executable, str(SERVER), str(free_port))
+async def started(stage: Stage, script: Path, port: int) -> Program:
+    """The server that ``script`` is, once it listens at ``port``."""
+    program: Program = await stage.spawn(sys.executable, str(script), str(port))
     async with asyncio.timeout(PATIENCE):
         while True:
-            assert started.process.returncode is None, "".join(started.err)
+            assert program.process.returncode is None, "".join(program.err)
             try:
-                _, writer = await asyncio.open_connection("127.0.0.1", free_port)
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 await asyncio.sleep(0.05)
             else:
                 writer.close()
-                return started
+                return program
+
+
+@pytest.fixture
+async def server(stage: Stage, free_port: int) -> Program:
+    """The official SDK's server with its default settings."""
+    return await started(stage, SERVER, free_port)
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,9 +23,10 @@ from mcp.shared.auth import (
     OAuthToken,
 )
 from tests.canary import record_secret
+from tests.e2e.authority import Authority
 from tests.e2e.oauth.conftest import let_in
 from tests.e2e.oauth.person import Person
-from tests.e2e.stage import PATIENCE, Stage, Tunnel, tool
+from tests.e2e.stage import PATIENCE, Program, Stage, Tunnel, tool
 from tests.e2e.test_mcp_clients import installed_sdk
 
 HERE = Path(__file__).resolve().parent
@@ -52,7 +56,12 @@ class Storage:
 
 
 def provider(
-    url: str, storage: Storage, stage: Stage, person: Person, asked: list[str]
+    url: str,
+    storage: Storage,
+    stage: Stage,
+    person: Person,
+    asked: list[str],
+    document: str | None = None,
 ) -> OAuthClientProvider:
     """The Python SDK's OAuth, with a person who says yes."""
     answers: list[str] = []
@@ -68,7 +77,7 @@ def provider(
         )
 
     metadata = OAuthClientMetadata(client_name="Stock Python client", redirect_uris=[REDIRECT])
-    return OAuthClientProvider(url, metadata, storage, redirect, callback)
+    return OAuthClientProvider(url, metadata, storage, redirect, callback, document)
 
 
 async def test_python_sdk_client(stage: Stage, tunnel: Tunnel, person: Person):
@@ -105,6 +114,51 @@ async def test_python_sdk_client_comes_back_with_its_refresh_token(
                 assert await client.list_tools()
                 assert storage.tokens != before
     assert len(asked) == 1, "nobody had to sign in again"
+
+
+async def test_python_sdk_client_known_by_its_document(
+    stage: Stage, server: Program, free_port: int, person: Person
+):
+    authority = Authority(stage.home / "authority")
+    async with documented(authority) as document:
+        relay = await stage.relay()
+        words = (f"mcp+http://localhost:{free_port}/mcp", "--name", "tools", *relay.link)
+        trust = {"SSL_CERT_FILE": str(authority.file)}
+        tunnel = await stage.open(*words, "--gate", "oauth", **trust)
+        url, storage, asked = f"{tunnel.url}/mcp", Storage(), []
+        auth = provider(url, storage, stage, person, asked, document)
+        async with (
+            asyncio.timeout(PATIENCE),
+            httpx2.AsyncClient(auth=auth, trust_env=False, timeout=30) as http,
+            mcp.Client(streamable_http_client(url, http_client=http)) as client,
+        ):
+            assert await client.list_tools()
+    assert storage.client is not None
+    assert storage.client.client_id == document
+
+
+@contextlib.asynccontextmanager
+async def documented(authority: Authority) -> AsyncIterator[str]:
+    """A client's metadata document over https; its address."""
+    chain, key = authority.sign("client", "localhost")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(chain, key)
+    told: dict[str, object] = {"client_name": "Documented client", "redirect_uris": [REDIRECT]}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            body = json.dumps(told).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port = listener.sockets[0].getsockname()[1]
+    told["client_id"] = f"https://localhost:{port}/client.json"
+    yield str(told["client_id"])
+    listener.close()
 
 
 @pytest.mark.node
