@@ -46,17 +46,23 @@ class Server:
         """Serve; listening when this returns."""
         transport = "sse" if self.era == EVENTS else "http"
         words = (sys.executable, str(SERVER), transport, str(self.port))
-        self.program = await self.stage.spawn(*words)
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                assert self.program.process.returncode is None, "".join(self.program.err)
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except OSError:
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    return
+        program: Program = await self.stage.spawn(*words)
+        self.program = program
+        await wait_for_port(program, self.port)
+
+
+async def wait_for_port(program: Program, port: int) -> None:
+    """Wait until ``program`` listens there."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            assert program.process.returncode is None, "".join(program.err)
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
 
 
 def path_of(era: str) -> str:

@@ -21,6 +21,7 @@ from underpass.gatehouse.mcp_documents import (
 from underpass.gatehouse.mcp_endpoint import EndpointEvent
 from underpass.gatehouse.mcp_eras import Era, era_of
 from underpass.gatehouse.mcp_heads import move_fields
+from underpass.gatehouse.mcp_resources import Resources
 from underpass.http.messages import UNKNOWN_LENGTH, RequestHead, ResponseHead
 from underpass.model.origin import parse_origin
 
@@ -239,6 +240,12 @@ def test_a_visitor_that_has_the_document_is_told_so(asked: bytes | None, expecte
         (b"Location", b"https://idp.example/?r=http://localhost:3001/", None),
         (b"Location", b"http://localhost:3001/callback?code=1&state=2", None),
         (
+            b"Location",
+            b"http://localhost:3001/callback?code=1&iss=http%3A%2F%2Flocalhost%3A3001",
+            b"http://localhost:3001/callback?code=1&iss=https%3A%2F%2Ftools.example",
+        ),
+        (b"Location", b"http://client/?code=1&iss=http%3A%2F%2Fother", None),
+        (
             b"WWW-Authenticate",
             b'Bearer error="x", resource_metadata="http://127.0.0.1:3001/.well-known/p"',
             b'Bearer error="x", resource_metadata="https://tools.example/.well-known/p"',
@@ -261,6 +268,41 @@ def test_a_visitor_that_has_the_document_is_told_so(asked: bytes | None, expecte
 def test_fields_that_name_the_origin_are_moved(name: bytes, value: bytes, expected: bytes | None):
     moved = move_fields([(name, value)], move, b"http://localhost:3001", b"https://page.example")
     assert moved == [(name, value if expected is None else expected)]
+
+
+# Resources.
+
+
+def learned() -> Resources:
+    resources = Resources(OWN)
+    resources.learn({"resource": "http://localhost:3001/mcp"})
+    resources.learn({"authorization_endpoint": "http://127.0.0.1:3001/authorize"})
+    return resources
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (
+            b"/authorize?state=1&resource=https%3A%2F%2Ftools.example%2Fmcp&x=%20",
+            b"/authorize?state=1&resource=http%3A%2F%2Flocalhost%3A3001%2Fmcp&x=%20",
+        ),
+        (
+            b"/authorize?resource=https://tools.example/mcp/",
+            b"/authorize?resource=http%3A%2F%2Flocalhost%3A3001%2Fmcp",
+        ),
+        (b"/authorize?resource=https%3A%2F%2Ftools.example%2Fother", None),
+        (b"/authorize?resource=https%3A%2F%2Ftools.example.evil%2Fmcp", None),
+        (b"/authorize?xresource=https%3A%2F%2Ftools.example%2Fmcp", None),
+        (b"/authorize", None),
+        (b"/mcp?resource=https%3A%2F%2Ftools.example%2Fmcp", None),
+    ],
+)
+def test_an_authorization_names_the_resource_as_the_server_does(
+    target: bytes, expected: bytes | None
+):
+    assert learned().inward(target, PUBLIC) == (target if expected is None else expected)
+    assert Resources(OWN).inward(target, PUBLIC) == target, "what it never said is not its own"
 
 
 # The oldest transport's first event.

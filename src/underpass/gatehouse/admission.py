@@ -100,7 +100,7 @@ def conclude(
         request = rewrite(
             head if house.mcp is None else house.mcp.ask(head, target),
             host=host,
-            target=target,
+            target=target if house.mcp is None else house.mcp.target(head, target),
             strip=judged.strip,
             origin_field=origin_field,
             address=peer.address,

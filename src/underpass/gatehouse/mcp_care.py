@@ -26,6 +26,7 @@ from underpass.gatehouse.mcp_documents import (
 from underpass.gatehouse.mcp_endpoint import EndpointEvent
 from underpass.gatehouse.mcp_eras import Era, era_of
 from underpass.gatehouse.mcp_heads import move_fields
+from underpass.gatehouse.mcp_resources import MAX_LEARNED, Resources
 from underpass.gatehouse.own_answers import ERROR_FIELD
 from underpass.gatehouse.ports import Visitor
 from underpass.gatehouse.rewrite import origin_host
@@ -42,8 +43,6 @@ from underpass.model.origin import Origin
 log = logging.getLogger(__name__)
 
 SIGNED_NOTE: Final = (b"Underpass-Note", b"signed-document-not-rewritten")
-MAX_LEARNED: Final = 16
-# A server has one metadata address for each protected path; few have more than one.
 
 
 class McpCare:
@@ -53,6 +52,7 @@ class McpCare:
         self.addresses = OwnAddresses(origin)
         self.own_origin = b"http://" + origin_host(origin)
         """What the server is told as Origin."""
+        self.resources = Resources(self.addresses)
         self._tunnel = tunnel
         self._bases: dict[bytes, str] = {}
         self._learned: set[str] = set()
@@ -73,14 +73,22 @@ class McpCare:
             return ask_whole(head)
         return head
 
+    def target(self, head: RequestHead, target: bytes) -> bytes:
+        """``target`` as it is put to the server."""
+        base = self._base(head, target)
+        return target if base is None else self.resources.inward(target, base)
+
     def attend(self, visitor: Visitor, head: RequestHead, target: bytes) -> Visitor:
         """The visitor, with its answers set right. ``target`` is what the gates left of its own."""
+        base = self._base(head, target)
+        return visitor if base is None else _Attended(visitor, self, head, target, base)
+
+    def _base(self, head: RequestHead, target: bytes) -> str | None:
         base = self._bases.get(head.host.lower()) or next(iter(self._bases.values()), None)
         if base is None:
-            return visitor
+            return None
         # Behind --gate link every path begins with the secret that this visitor already knows.
-        prefix = head.target[: len(head.target) - len(target)].decode("latin-1")
-        return _Attended(visitor, self, head, target, base + prefix)
+        return base + head.target.removesuffix(target).decode("latin-1")
 
     def learn(self, headers: Headers) -> None:
         """Remember where a challenge says that the metadata is."""
@@ -232,6 +240,7 @@ class _Attended:
         moved = move_document(self._body, self._move)
         headers = head.headers
         if moved.what == "moved":
+            self._care.resources.learn(moved.urls)
             headers = changed_fields(headers, b'"%s"' % _digest(moved.body))
         elif moved.what == "signed":
             self._care.note_signed(self._target)

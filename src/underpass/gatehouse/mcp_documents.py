@@ -9,8 +9,8 @@ signature over its content is left as it is, since nobody could verify it otherw
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
@@ -85,6 +85,8 @@ class Moved:
     body: bytes
     what: Literal["moved", "same", "signed"]
     """``signed``: it names the origin's own address and was left alone."""
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """The strings at its top, as the origin wrote them."""
 
 
 def move_document(body: bytes, move: Move) -> Moved:
@@ -104,7 +106,10 @@ def move_document(body: bytes, move: Move) -> Moved:
     changed = _STRING.sub(moved_string, body)
     if changed == body:
         return Moved(body, "same")
-    return Moved(body, "signed") if _is_signed(told) else Moved(changed, "moved")
+    if _is_signed(told):
+        return Moved(body, "signed")
+    top = told.items() if isinstance(told, dict) else ()
+    return Moved(changed, "moved", {key: url for key, url in top if isinstance(url, str)})
 
 
 def changed_fields(headers: Headers, etag: bytes) -> Headers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
 from underpass.gatehouse.mcp_documents import Move
 from underpass.http.messages import Headers
@@ -36,9 +36,20 @@ def _moved(name: bytes, value: bytes, move: Move, own: bytes, visitor: bytes | N
         return value
     text = value.decode("latin-1")
     if name in _ADDRESSES:
-        found = None if _leads_to_client(text) else move(text)
+        found = _moved_issuer(text, move) if _leads_to_client(text) else move(text)
         return value if found is None else found.encode("latin-1")
     return _IN_FIELD.sub(lambda match: move(match[0]) or match[0], text).encode("latin-1")
+
+
+def _moved_issuer(url: str, move: Move) -> str | None:
+    """The outcome with the issuer that the client knows (RFC 9207)."""
+    before, mark, query = url.partition("?")
+    parts = []
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        found = move(unquote_plus(value)) if name == "iss" else None
+        parts.append(part if found is None else f"iss={quote(found, safe='')}")
+    return before + mark + "&".join(parts)
 
 
 def _leads_to_client(url: str) -> bool:
