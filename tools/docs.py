@@ -5,7 +5,8 @@
     python tools/docs.py check
 
 Generated are the table of error codes (from the classes), the life cycle (from its table) and what
-each engine could do (from what the suite found).
+each engine could do (from what the suite found); and, inside the page on gates, which engine
+carries which (from the drivers' plans).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 from conformance_page import page
+from gates_table import filled
 
 from underpass.cli.commands.errors import every_error
 from underpass.model.errors_page import errors_table
@@ -42,6 +44,7 @@ def pages() -> dict[Path, str]:
         DOCS / "errors.md": errors.rstrip() + "\n",
         DOCS / "life-cycle.md": life,
         DOCS / "conformance.md": page(found),
+        DOCS / "gates.md": filled(_read(DOCS / "gates.md")),
     }
 
 
