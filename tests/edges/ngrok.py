@@ -24,50 +24,18 @@ import ssl
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import trustme
+from tests.edges.ngrok_books import Bind, error_text
 from tests.edges.ngrok_front import deny, join, read_head, serve_http
 from tests.edges.ngrok_policy import Denied
 from tests.edges.ngrok_session import AgentSession
 
 DOMAIN = "ngrok.localhost"
 HEAD_LIMIT = 64 * 1024
-
-ERRORS = {
-    105: "authentication failed: The authtoken you specified is malformed",
-    107: "authentication failed: The authtoken you specified does not belong to any account",
-    108: "authentication failed: Your account is limited to simultaneous ngrok agent sessions",
-    120: "Your ngrok-agent version is no longer supported",
-    324: "Your account may not run more endpoints over a single ngrok agent session",
-    334: "The endpoint is already online. Either stop it or start both with pooling",
-    4018: "authentication failed: Usage of ngrok requires a verified account and authtoken",
-    8013: "You must add a credit or debit card before you can use TCP endpoints on a free account",
-}
-"""The sense of the vendor's sentences; what matters to agents is the number on its own line."""
-
-
-def error_text(number: int, echo: str = "") -> str:
-    """An error as the service words it; some repeat the token."""
-    words = ERRORS.get(number, "the service says no")
-    return f"{words}{f': {echo}' if echo else ''}\r\n\r\nERR_NGROK_{number}\r\n"
-
-
-@dataclass(slots=True)
-class Bind:
-    """One endpoint that is online."""
-
-    id: str
-    session: AgentSession
-    proto: str
-    url: str
-    host: str
-    options: dict[str, Any]
-    server: asyncio.Server | None = None
-    policy: dict[str, Any] = field(default_factory=dict)
 
 
 class NgrokEdge:

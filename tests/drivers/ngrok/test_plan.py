@@ -11,7 +11,8 @@ import pytest
 
 from underpass.drivers.base import HasOwnGates, HasQuota, KeepsNames
 from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
-from underpass.drivers.ngrok.driver import SDK, NgrokDriver, judge_version
+from underpass.drivers.ngrok.detection import SDK, judge_version
+from underpass.drivers.ngrok.driver import NgrokDriver
 from underpass.drivers.ngrok.policy import ADDRESS_HEADER, SECRET_HEADER
 from underpass.drivers.plans import Detection, DoorAddress, DoorKind, Plan, Site
 from underpass.model.errors import Misuse, UnderpassError

@@ -7,10 +7,7 @@ service; they work with a private edge (``ngrok.server``) and tell nobody's addr
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import re
-import shutil
 import sys
 from dataclasses import replace
 from typing import Final
@@ -22,6 +19,13 @@ from underpass.drivers.base import Engine, Quota
 from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
 from underpass.drivers.ngrok.configuration import NAME, Told, write_sdk, write_v2, write_v3
 from underpass.drivers.ngrok.credentials import find_token
+from underpass.drivers.ngrok.detection import (
+    GET_TOKEN,
+    SDK,
+    find_agent,
+    find_sdk,
+    with_account,
+)
 from underpass.drivers.ngrok.engine import AgentEngine, NgrokEngine
 from underpass.drivers.ngrok.local_api import LocalApi
 from underpass.drivers.ngrok.policy import forge_vouch, vouching_by, write_policy
@@ -29,17 +33,10 @@ from underpass.drivers.ngrok.reading import read_line
 from underpass.drivers.ngrok.settings import ENGINE, NgrokSettings, invalid
 from underpass.drivers.observations import Observation
 from underpass.drivers.plans import Detection, DoorKind, ForeignTunnel, Plan, PlannedFile, Site
-from underpass.drivers.process import minimal, run_to_end
 from underpass.guard.secrets import Secret
-from underpass.model.errors import UnderpassError
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 
-ASK_SECONDS: Final = 5.0
-OLDEST: Final = (3, 16)
-# The configuration's version 3, with endpoints and traffic policies, came with it.
-
-SDK: Final = "underpass.drivers.ngrok.sdk_program"
 CONFIG_FILE: Final = "ngrok.yml"
 
 MONTH: Final = 30 * 86_400.0
@@ -48,14 +45,6 @@ FREE_CONNECTIONS: Final = Quota(2_000, MONTH)
 # As of 2026-08-07, https://ngrok.com/docs/pricing-limits/free-plan-limits; another page of the
 # vendor says 5 000 connections.
 
-GET_AGENT: Final = "install it from https://ngrok.com/download, or: pip install 'underpass[ngrok]'"
-GET_SDK: Final = "pip install 'underpass[ngrok]'"
-GET_TOKEN: Final = (
-    "set NGROK_AUTHTOKEN, or name a private file: ngrok.authtoken-file=FILE; the token is at "
-    "https://dashboard.ngrok.com/get-started/your-authtoken"
-)
-
-_VERSION: Final = re.compile(r"ngrok version (\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 _UPSTREAM: Final = re.compile(r"\d{1,5}|(?:https?://|tcp://)?[\w.-]{1,253}:\d{1,5}")
 
 
@@ -73,11 +62,11 @@ class NgrokDriver:
             settings = NgrokSettings.parse(site.options)
         except EngineOptionInvalid:
             settings = NgrokSettings()  # planning will say so
-        found = None if settings.client == "sdk" else await _find_agent(site, settings)
+        found = None if settings.client == "sdk" else await find_agent(site, settings)
         if found is None or not (found.is_usable or settings.client == "program"):
-            sdk = _find_sdk()
+            sdk = find_sdk()
             found = sdk if sdk.is_usable or found is None else found
-        return _with_account(found, settings, site) if found.is_usable else found
+        return with_account(found, settings, site) if found.is_usable else found
 
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
         """See ``Driver``."""
@@ -161,64 +150,6 @@ class NgrokDriver:
         """Kinds of gates that ngrok's edge can keep besides ours (``ngrok.edge-gates``). Only one
         without a secret: what the edge refuses, our own proofs of refusal never see."""
         return frozenset({"ip"})
-
-
-async def _find_agent(site: Site, settings: NgrokSettings) -> Detection:
-    program = shutil.which("ngrok", path=site.environment.get("PATH"))
-    if program is None:
-        return Detection(False, why_not="there is no program ngrok", hint=GET_AGENT)
-    try:
-        _, lines = await run_to_end(
-            (program, "version"),
-            environment=minimal(site.environment),
-            directory=site.directory,
-            seconds=ASK_SECONDS,
-        )
-    except EngineMissing as error:
-        return Detection(False, program, why_not=error.why, hint=GET_AGENT)
-    return judge_version(program, lines, private=bool(settings.server))
-
-
-def judge_version(program: str, lines: list[str], *, private: bool) -> Detection:
-    """What the output of ``ngrok version`` says of ``program``; ``private`` when it is to go to an
-    edge that is not ngrok's own. Pure."""
-    match = next((found for line in lines[:5] if (found := _VERSION.match(line))), None)
-    if match is None:
-        why = f"{program} does not say that it is ngrok"
-        return Detection(True, program, why_not=why, hint=GET_AGENT)
-    version, numbers = match[0].removeprefix("ngrok version "), tuple(map(int, match.groups()))
-    if numbers[0] == 2 and private:
-        limits = (
-            f"ngrok {version} tells nobody's address: the ip gate is refused",
-            f"ngrok {version} ends a connection as soon as one side has said all",
-        )
-        return Detection(True, program, version, limits=limits)
-    if numbers[0] < 3:
-        why = f"ngrok's service refuses agents as old as {version} (ERR_NGROK_121)"
-        return Detection(True, program, version, why_not=why, hint="update it: ngrok update")
-    if numbers < OLDEST:
-        why = f"ngrok {version} is older than 3.16"
-        return Detection(True, program, version, why_not=why, hint="update it: ngrok update")
-    return Detection(True, program, version)
-
-
-def _find_sdk() -> Detection:
-    if importlib.util.find_spec("ngrok") is None:
-        return Detection(False, why_not="there is no Python package ngrok", hint=GET_SDK)
-    try:
-        version = importlib.metadata.version("ngrok")
-    except importlib.metadata.PackageNotFoundError:
-        why = "the Python package ngrok here is not ngrok's SDK"
-        return Detection(True, SDK, why_not=why, hint=GET_SDK)
-    return Detection(True, SDK, version)
-
-
-def _with_account(found: Detection, settings: NgrokSettings, site: Site) -> Detection:
-    try:
-        token = find_token(settings, site.environment)
-    except UnderpassError as error:
-        return replace(found, signed_in=False, why_not=error.message, hint=error.hint or GET_TOKEN)
-    return replace(found, signed_in=token is not None)
 
 
 def _token_of(settings: NgrokSettings, site: Site) -> Secret | None:
