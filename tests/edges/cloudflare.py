@@ -16,7 +16,7 @@ import shutil
 import ssl
 import uuid
 from collections import deque
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -27,7 +27,7 @@ import trustme
 from tests.edges.bore import path_with_engines
 from tests.edges.cloudflare_control import Control, Denied, Registration, Welcome
 from tests.edges.cloudflare_door import PublicDoor
-from tests.edges.cloudflare_link import TCP_SOURCE, UPGRADE, Link, LinkStream
+from tests.edges.cloudflare_link import TCP_SOURCE, UPGRADE, Link, LinkStream, StreamCut
 
 EDGE_NAME: Final = "h2.cftunnel.com"
 QUICK_DOMAIN: Final = "trycloudflare.localhost"
@@ -246,7 +246,8 @@ class CloudflareEdge:
     async def _push_soon(self, link: Link, tunnel: Tunnel) -> None:
         await asyncio.sleep(0)  # the registration is answered first
         tunnel.version += 1
-        await self._push(link, tunnel)
+        with suppress(StreamCut):  # whoever obeys it may end with it
+            await self._push(link, tunnel)
 
     async def _push(self, link: Link, tunnel: Tunnel) -> dict[str, Any]:
         body = json.dumps({"version": tunnel.version, "config": tunnel.remote}).encode()

@@ -166,7 +166,7 @@ def test_an_ip_gate_is_planned_since_its_edge_tells_addresses() -> None:
 
 def test_calls_to_the_api_are_told_before_they_are_made() -> None:
     assert plan_of(NAMED).calls == ()
-    assert [call.partition(" ")[0] for call in plan_of(API).calls] == ["POST", "PUT"]
+    assert [call.partition(" ")[0] for call in plan_of(API).calls] == ["PUT", "POST"]
     calls = plan_of({**API, "access": "@example.com"}).calls
     assert any(call.endswith("/access/apps") for call in calls)
 

@@ -193,6 +193,14 @@ def test_a_configuration_that_leads_past_the_gates_is_final(services: tuple[str,
     assert reading.read(joined(0)) is None
 
 
+def test_a_configuration_that_is_too_long_to_be_read_is_final() -> None:
+    told = '{"config":"' + "x" * (2 << 20) + '","message":"Updated to new configuration"}'
+    for text in (told, told[: 1 << 20], '{"config":"{'):
+        said = Reading(door=DOOR).read(text)
+        assert isinstance(said, Refusal)
+        assert said.code == FOREIGN
+
+
 def test_a_configuration_that_leads_to_the_gatehouse_is_ours() -> None:
     reading = Reading(door=DOOR)
     assert reading.read(config(DOOR, "http_status:503")) is None

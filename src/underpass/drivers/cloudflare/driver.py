@@ -27,8 +27,19 @@ from underpass.drivers.base import Engine
 from underpass.drivers.cloudflare.desk import Desk
 from underpass.drivers.cloudflare.engine import CloudflareEngine, CloudflareTcpEngine
 from underpass.drivers.cloudflare.foreign import read_words
+from underpass.drivers.cloudflare.planning import (
+    CONFIG_FILE,
+    TOKEN_FILE,
+    calls_of,
+    door_of,
+    limits_of,
+    rules,
+    url_of,
+    visitors_of,
+    words,
+)
 from underpass.drivers.cloudflare.reading import Reading
-from underpass.drivers.cloudflare.settings import API, CloudflareSettings, invalid
+from underpass.drivers.cloudflare.settings import CloudflareSettings, invalid
 from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
 from underpass.drivers.observations import Observation
 from underpass.drivers.plans import (
@@ -49,11 +60,6 @@ ASK_SECONDS: Final = 5.0
 OLDEST: Final = (2025, 4, 0)
 # --token-file is known since then.
 
-CONFIG_FILE: Final = "cloudflared.json"
-TOKEN_FILE: Final = "cloudflared.token"
-GRACE: Final = "1s"
-"""How long visitors may finish once it is asked to end; we insist after three seconds."""
-
 HOW_TO_GET_IT: Final = "install it: https://github.com/cloudflare/cloudflared/releases"
 PASSED_ON: Final = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -69,9 +75,6 @@ TELLS_USERS: Final = "other users of this machine can learn how to pass the ip g
 
 _VERSION: Final = re.compile(r"cloudflared version (\d{4})\.(\d{1,2})\.(\d{1,4})")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_-]{16,4096}")
-
-# A URL must be there for a quick tunnel to be asked for; the rule of the configuration wins.
-_UNUSED_URL: Final = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +126,14 @@ class CloudflareDriver:
             files.append(PlannedFile(site.directory / TOKEN_FILE, token.reveal().encode()))
         return Plan(
             self.name,
-            _visitors(settings, is_tcp=is_tcp),
+            visitors_of(settings, is_tcp=is_tcp),
             argv=words(settings, site),
             files=tuple(files),
             environment={
                 key: site.environment[key] for key in PASSED_ON if key in site.environment
             },
-            calls=_calls(settings),
-            url=_url(settings, is_tcp=is_tcp),
+            calls=calls_of(settings),
+            url=url_of(settings, is_tcp=is_tcp),
             secure=True,
             door=DoorKind.PORT,
             # Its edge overwrites what a visitor says there.
@@ -143,7 +146,7 @@ class CloudflareDriver:
             ),
             secrets=tuple(each for each in (token, self.door_secret) if each is not None),
             limits=(
-                *_limits(settings, is_tcp=is_tcp),
+                *limits_of(settings, is_tcp=is_tcp),
                 # Its metrics port, which cannot be shut, tells its settings (/diag/configuration).
                 *([TELLS_USERS] if spec.cidrs else []),
                 *(detection.limits if detection else ()),
@@ -205,46 +208,6 @@ class CloudflareDriver:
         return frozenset({"access"})
 
 
-def words(settings: CloudflareSettings, site: Site) -> tuple[str, ...]:
-    """The program and its words. Pure."""
-    program = site.detection.program if site.detection else ""
-    shared = [
-        *(program or "cloudflared", "tunnel", "--config", str(site.directory / CONFIG_FILE)),
-        *("--no-autoupdate", "--no-prechecks", "--output", "json", "--loglevel", "info"),
-        # A port of its own: a fixed one that is taken would end it.
-        *("--metrics", "127.0.0.1:0", "--grace-period", GRACE),
-        # Said out loud, since a quick tunnel would not fall back from QUIC by itself.
-        *("--protocol", settings.protocol),
-    ]
-    if settings.region:
-        shared += ["--region", settings.region]
-    for edge in settings.edges:
-        shared += ["--edge", edge]
-    if settings.edge_ca:
-        shared += ["--cacert", settings.edge_ca]
-    if settings.is_quick:
-        if settings.quick_service:
-            shared += ["--quick-service", settings.quick_service]
-        return (*shared, "--url", _UNUSED_URL)
-    token = settings.token_file or (
-        str(site.directory / TOKEN_FILE) if settings.token_variable else ""
-    )
-    return (*shared, "run", *(("--token-file", token) if token else ()))
-
-
-def door_of(spec: TunnelSpec, site: Site) -> str:
-    """The gatehouse as a service of cloudflared's. Pure."""
-    return f"{'tcp' if spec.kind is Kind.TCP else 'http'}://127.0.0.1:{site.door.port}"
-
-
-def rules(settings: CloudflareSettings, door: str) -> list[dict[str, str]]:
-    """Where cloudflared sends visitors: to the gatehouse, or nowhere. Pure."""
-    if settings.is_quick:
-        return [{"service": door}]
-    # Whoever comes by another name finds nothing; 503, since clients take 404 as an answer.
-    return [{"hostname": settings.hostname, "service": door}, {"service": "http_status:503"}]
-
-
 def judge_version(program: str, lines: list[str], *, signed_in: bool | None) -> Detection:
     """What the output of ``--version`` says of ``program``. Pure."""
     match = next((found for line in lines[:5] if (found := _VERSION.match(line))), None)
@@ -265,59 +228,6 @@ def _token(settings: CloudflareSettings, site: Site) -> Secret | None:
     if not _TOKEN.fullmatch(text):
         raise invalid("token-env", "the variable is not set, or holds no token")
     return Secret(text)
-
-
-def _url(settings: CloudflareSettings, *, is_tcp: bool) -> str:
-    if settings.is_quick:
-        return ""
-    if is_tcp:
-        return f"tcp://{settings.hostname}:{settings.port}"
-    return f"https://{settings.authority}"
-
-
-def _visitors(settings: CloudflareSettings, *, is_tcp: bool) -> str:
-    host = "a name below trycloudflare.com" if settings.is_quick else settings.authority
-    if is_tcp:
-        return f"{host}, met by: cloudflared access tcp --hostname NAME --url 127.0.0.1:PORT"
-    return f"{host}, TLS to Cloudflare" + (", behind Access" if settings.access else "")
-
-
-def _limits(settings: CloudflareSettings, *, is_tcp: bool) -> tuple[str, ...]:
-    limits = ["Cloudflare ends visitors' TLS and reads what passes, tokens too"]
-    if is_tcp:
-        limits += ["a byte stream cannot be half closed on its way through a WebSocket"]
-    else:
-        limits += [
-            "an answer must begin within 100 s (error 524)",
-            "a request's body may have 100 MB on its free and pro plans (error 413)",
-        ]
-    if settings.is_quick:
-        limits += [
-            "a quick tunnel takes 200 requests at once, and may hold event streams back",
-            "its name changes when cloudflared is started anew; it is told when it does",
-        ]
-    if settings.access:
-        limits += ["clients that follow no login need the service token in two headers, too"]
-    return tuple(limits)
-
-
-def _calls(settings: CloudflareSettings) -> tuple[str, ...]:
-    if not settings.uses_api:
-        return ()
-    base = settings.api or API
-    calls = [
-        f"POST {base}/zones/ZONE/dns_records",
-        f"PUT {base}/accounts/ACCOUNT/cfd_tunnel/TUNNEL",
-    ]
-    calls[1] += "/configurations"
-    if settings.access:
-        apps = f"{base}/accounts/ACCOUNT/access"
-        calls += [
-            f"POST {apps}/service_tokens",
-            f"POST {apps}/apps",
-            f"POST {apps}/apps/APP/policies",
-        ]
-    return tuple(calls)
 
 
 def _is_signed_in(site: Site) -> bool | None:

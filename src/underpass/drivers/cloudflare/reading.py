@@ -14,9 +14,16 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from underpass.drivers.cloudflare.refusals import (
+    DIALS,
+    PLAIN,
+    look_up,
+    refuse_quick,
+    refuse_registration,
+)
 from underpass.drivers.observations import Carrying, Faltering, Observation, Refusal
 
-MAX_LINE: Final = 64 * 1024
+MAX_LINE: Final = 1 << 20
 # A configuration that the dashboard pushes stands whole in one line.
 
 FOREIGN: Final = "configuration-foreign"
@@ -69,104 +76,16 @@ _PARTINGS: Final = (
     "Connection terminated",
     "Unregistered tunnel connection",
 )
-_VISITS: Final = (
-    "Failed to proxy HTTP: ",
-    "Error shutting down control stream: ",
-    "cloudflared received a warp-routing request",
-    "Received unknown connection type",
-    "failed to start tcp flow",
-)
-"""What befalls one visitor, or is a consequence of an end: not about the tunnel."""
-
-_NEW_TOKEN: Final = "copy the token anew: cloudflared tunnel token NAME, or the dashboard"
-_OPEN_PORT: Final = "let TCP port 7844 out, and look for something that intercepts TLS"
-_LATER: Final = "wait some minutes, or use a named tunnel, or --engine relay"
-
-_PLAIN: Final[tuple[tuple[str, Refusal], ...]] = (
-    (
-        "Provided Tunnel token is not valid",
-        Refusal("credential-refused", "the tunnel's token is no token", _NEW_TOKEN, fatal=True),
-    ),
-    (
-        "Failed to read token file",
-        Refusal(
-            "credential-missing",
-            "the file with the tunnel's token cannot be read",
-            "check the path and its owner: --engine-option cloudflare.token-file=PATH",
-            fatal=True,
-        ),
-    ),
-    (
-        "Tunnel credentials file ",
-        Refusal(
-            "credential-missing",
-            "there is no such credentials file",
-            "check the path: --engine-option cloudflare.credentials-file=PATH",
-            fatal=True,
-        ),
-    ),
-    (
-        "couldn't read tunnel credentials",
-        Refusal(
-            "credential-refused",
-            "the credentials file cannot be read",
-            "it is the JSON file that cloudflared tunnel create wrote, not cert.pem",
-            fatal=True,
-        ),
-    ),
-    (
-        "failed to request quick Tunnel",
-        Refusal(
-            "far-end-unreachable",
-            "the service that gives quick tunnels does not answer",
-            "check the network, and HTTPS_PROXY",
-        ),
-    ),
-    (
-        "failed to parse quick Tunnel ID",
-        Refusal("quota-hit", "Cloudflare gives no quick tunnel now", _LATER, fatal=True),
-    ),
-    (
-        "edge discovery:",
-        Refusal(
-            "name-lookup-failed",
-            "the addresses of Cloudflare's edge are not found",
-            "let DNS answer for _v2-origintunneld._tcp.argotunnel.com",
-        ),
-    ),
-)
-
-_DIALS: Final[tuple[tuple[str, Refusal], ...]] = (
-    # how the error of a connection that cannot be made begins
-    (
-        "DialContext error",
-        Refusal("far-end-unreachable", "Cloudflare's edge does not answer", _OPEN_PORT),
-    ),
-    (
-        "TLS handshake with edge error",
-        Refusal(
-            "far-end-strange",
-            "what answers is not Cloudflare's edge, or the clock is wrong",
-            _OPEN_PORT,
-        ),
-    ),
-    (
-        "failed to dial to edge with quic",
-        Refusal(
-            "far-end-unreachable",
-            "Cloudflare's edge does not answer by UDP",
-            "let UDP port 7844 out, or: --engine-option cloudflare.protocol=http2",
-        ),
-    ),
-)
 
 
 def read_line(line: str) -> Said | None:
     """What one line says; None for what does not matter here. Pure."""
     line = line[:MAX_LINE].strip()
     told = _fields(line)
+    if told is None and line.startswith('{"config":'):
+        return Reconfigured(("unreadable",))  # cut off, perhaps: nobody knows where it leads
     if told is None:
-        return _begins(line, _PLAIN)
+        return look_up(line, PLAIN)
     message, error, index = told["message"], told["error"], told["connIndex"]
     if message.startswith(_BEGINNINGS):
         return Began()
@@ -176,43 +95,14 @@ def read_line(line: str) -> Said | None:
         return Joined(index)
     if message in _PARTINGS:
         # A connection that cannot be made says the same as one that was lost, and why besides.
-        return _begins(error, _DIALS) or Parted(index)
+        return look_up(error, DIALS) or Parted(index)
     if message == "Updated to new configuration":
         return Reconfigured(_services(told["config"]))
     if message.startswith("Error unmarshaling QuickTunnel response"):
-        limited = told["status_code"].startswith("429")
-        words = (
-            "Cloudflare limits how many quick tunnels it gives" if limited else _PLAIN[5][1].detail
-        )
-        return Refusal("quota-hit" if limited else "quick-refused", words, _LATER, fatal=True)
+        return refuse_quick(told["status_code"])
     if message in ("failed to serve incoming request", "Register tunnel error from server side"):
-        return _registration(error)
-    return _begins(error, _DIALS) or _begins(message, _PLAIN)
-
-
-def _registration(error: str) -> Refusal | None:
-    """What the edge said to a connection that wanted to be registered."""
-    if not error or error.startswith(_VISITS) or error == "context canceled":
-        return None
-    if error.startswith("Unauthorized"):
-        gone = "not found" in error.lower()
-        words = (
-            "there is no such tunnel any more" if gone else "Cloudflare refused the tunnel's secret"
-        )
-        return Refusal(
-            "tunnel-missing" if gone else "credential-refused", words, _NEW_TOKEN, fatal=True
-        )
-    if error.startswith("already connected to this server"):
-        return None
-    return Refusal(
-        "registration-refused",
-        f"Cloudflare's edge does not take the connection: {error[:200]}",
-        "wait a minute; limits of the account stand in its dashboard",
-    )
-
-
-def _begins(text: str, table: tuple[tuple[str, Refusal], ...]) -> Refusal | None:
-    return next((refusal for beginning, refusal in table if text.startswith(beginning)), None)
+        return refuse_registration(error)
+    return look_up(error, DIALS) or look_up(message, PLAIN)
 
 
 def _fields(line: str) -> dict[str, Any] | None:
