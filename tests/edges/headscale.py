@@ -25,6 +25,9 @@ OPEN_POLICY: dict[str, Any] = {
 class Headscale:
     """One control server with one user. ``start`` and ``stop`` as often as wanted."""
 
+    prefix: tuple[str, ...] = ()
+    """Words before its own: where it is to run."""
+
     def __init__(self, directory: Path) -> None:
         """``directory`` has a short path: a socket is made in it."""
         self.directory = directory
@@ -40,7 +43,7 @@ class Headscale:
             self._write(self_signed("127.0.0.1"))
             await self.set_policy(OPEN_POLICY)
         self._process = Running.start(
-            ("headscale", "serve", "-c", str(self._config)),
+            (*self.prefix, "headscale", "serve", "-c", str(self._config)),
             log=self.directory / "headscale.log",
             environment={"PATH": path_with_engines(), "HOME": str(self.directory)},
         )

@@ -78,6 +78,12 @@ class Running:
 class Node:
     """One node: its daemon, and the user's own command for it."""
 
+    tun = "userspace-networking"
+    """The interface it carries the tailnet on; a name other than this one needs root."""
+
+    prefix: tuple[str, ...] = ()
+    """Words before the daemon's own: where it is to run."""
+
     def __init__(self, directory: Path, name: str, control: str, ca: Path) -> None:
         """``directory`` has a short path: a socket is made in it."""
         self.name = name
@@ -104,8 +110,9 @@ class Node:
         self.state.mkdir(exist_ok=True)
         self._daemon = Running.start(
             (
+                *self.prefix,
                 "tailscaled",
-                "--tun=userspace-networking",
+                f"--tun={self.tun}",
                 f"--statedir={self.state}",
                 f"--socket={self.socket}",
                 "--port=0",
@@ -130,6 +137,7 @@ class Node:
         code, out = await self.run(
             *("up", *more, f"--login-server={self.control}", f"--auth-key=file:{path}"),
             *(f"--hostname={self.name}", "--accept-dns=false", "--timeout=30s", "--json"),
+            *(() if self.tun == Node.tun else ("--netfilter-mode=off",)),
         )
         path.unlink()
         assert code == 0, out

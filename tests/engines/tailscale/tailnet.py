@@ -77,7 +77,7 @@ async def mesh(
     """Exit code and result of ``underpass mesh`` on ``node``; ``say`` gets what it says besides."""
     environment = {**node.environment, "PATH": path_with_engines()}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "underpass", "mesh", *words, "--json"),
+        *(*node.prefix, sys.executable, "-m", "underpass", "mesh", *words, "--json"),
         *("--socket", str(node.socket)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
