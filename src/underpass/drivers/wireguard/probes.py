@@ -114,7 +114,7 @@ def echo_request(version: int, token: bytes) -> bytes:
 def read_reply(version: int, data: bytes) -> bytes | None:
     """The token of an echo reply as a raw socket gives it, with IPv4's head; None for others."""
     if version == 4:
-        if not data or len(data) < (data[0] & 15) * 4:
+        if not data or data[0] >> 4 != 4 or len(data) < (data[0] & 15) * 4:
             return None
         data = data[(data[0] & 15) * 4 :]
     if len(data) != 24 or data[0] != ECHO_REPLY[version]:
