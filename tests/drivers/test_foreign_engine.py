@@ -14,6 +14,7 @@ import pytest
 from underpass.drivers.base import LinkPhase, LinkView
 from underpass.drivers.errors import EngineAway, EngineKeepsEnding, EngineRefused
 from underpass.drivers.foreign_engine import ForeignEngine
+from underpass.drivers.observations import Observation, Refusal
 from underpass.drivers.plans import Site
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
@@ -169,6 +170,27 @@ async def test_garbage_before_its_words_is_read_over(
 ) -> None:
     opened = await make(habit="garbage").open(house, spec)
     assert (await ask(opened.public_url)).startswith(b"HTTP/1.1 401 ")
+
+
+class Grumbler(LoopbackDriver):
+    """Takes what comes before its words for a reason not to carry."""
+
+    def read(self, line: str) -> Observation | None:
+        return super().read(line) or Refusal("far-end-unreachable", "it does not answer yet")
+
+
+async def test_what_was_said_before_it_carried_is_not_why_it_ends(
+    spec: TunnelSpec, tmp_path: Path, house: Gatehouse
+) -> None:
+    site = Site("tools", tmp_path, options={"habit": "garbage"}, environment=os.environ)
+    engine, views = ForeignEngine(Grumbler(), spec, site, jitter=lambda: 0.01), Views()
+    engine.observe(views.hear)
+    await engine.open(house, spec)
+    assert engine.program is not None
+    os.kill(engine.program.pid, signal.SIGKILL)
+    lost = await views.until(LinkPhase.LOST)
+    await engine.close()
+    assert lost.code == "engine-ended"
 
 
 async def test_nothing_is_left_after_close(

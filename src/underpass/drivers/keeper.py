@@ -221,6 +221,8 @@ class Keeper:
         if not url:
             return  # it carries, but nobody knows where yet
         self.url = url
+        if not self._carried.is_set():
+            self._refusal = None  # what kept it from carrying is over
         self._carried.set()
         self._say(LinkView(LinkPhase.ATTACHED, public_url=url))
         if not self._first.done():
