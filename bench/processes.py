@@ -79,6 +79,17 @@ class Program:
                     total += int(line.split()[1]) * 1024
         return total
 
+    def cpu(self) -> float:
+        """Seconds of CPU, user and system, of all of the tree that still runs."""
+        total = 0.0
+        for process in self.tree():
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system
+        return total
+
     def wait_json(self, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first line of its output that is a JSON object of which `is_it` holds."""
         deadline = time.monotonic() + PATIENCE

@@ -99,7 +99,13 @@ LIMITS = (
     Limit("first proof with the embedded relay", "underpass", 1500),
 )
 
+COST = 1.25
+"""How many times as much a request may cost with gates, recording and metering as without."""
+
 TARGETS = (
+    Target("CPU of a request, 2 clients", "underpass http", "underpass http bare", 1 / COST),
+    Target("CPU of a request, 16 clients", "underpass http", "underpass http bare", 1 / COST),
+    Target("CPU of a request, 64 clients", "underpass http", "underpass http bare", 1 / COST),
     Target("HTTP requests, 16 clients", "underpass", "bore", 1.0),
     Target("HTTP requests, 64 clients", "underpass", "bore", 1.0),
     Target("HTTP requests, 16 clients", "underpass https", "frp https", 1.0),

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from bench import loads
 from bench.crowd import Crowd
 from bench.origins import BULK_SIZE
 from bench.peers import Peer, Tunnel, Workplace
@@ -153,6 +154,25 @@ def _beside_bulk(peer: Peer, weather: Weather, scale: Scale) -> Iterator[Measure
         tunnel.stop()
 
 
+def _cpu_a_request(peer: Peer, weather: Weather, scale: Scale) -> Iterator[Measured]:
+    """CPU of both our sides for one request. Unlike a rate, it says the same on a busy machine."""
+    if "http" not in peer.carries:
+        return
+    assert peer.server is not None
+    tunnel = peer.open("http")
+    assert tunnel.client is not None
+    place = peer.workplace
+    try:
+        for clients in CPU_CLIENTS:
+            seconds = max(1.0, scale.seconds)
+            before = peer.server.cpu() + tunnel.client.cpu()
+            rate = loads.requests(tunnel.door, clients, seconds, place.folder, place.hosts)
+            used = peer.server.cpu() + tunnel.client.cpu() - before
+            yield f"CPU of a request, {clients} clients", used / (rate * seconds) * 1e6, ""
+    finally:
+        tunnel.stop()
+
+
 def _recovery(peer: Peer, weather: Weather, scale: Scale) -> Iterator[Measured]:
     kind = _kind_of(peer)
     link = weather.proxy(peer.link_address, peer.proxied_link())
@@ -215,6 +235,7 @@ def _growth(before: tuple[int, int], after: tuple[int, int]) -> tuple[int, int]:
     return max(0, after[0] - before[0]), max(0, after[1] - before[1])
 
 
+CPU_CLIENTS = (2, 16, 64)
 BESIDE_BULK = "small requests beside bulk at 1 Mbit/s, p99"
 GROUPS = (
     Group(("start-up",), "ms", _start_up),
@@ -239,6 +260,11 @@ GROUPS = (
         _memory_of_bodies,
     ),
     Group((BESIDE_BULK,), "ms", _beside_bulk),
+    Group(
+        tuple(f"CPU of a request, {clients} clients" for clients in CPU_CLIENTS),
+        "µs",
+        _cpu_a_request,
+    ),
     Group(
         (
             "recovery after a reset link",

@@ -8,7 +8,13 @@ from bench.peers.chisel import Chisel
 from bench.peers.direct import Direct
 from bench.peers.frp import FrpHttp, FrpHttps, FrpTcp
 from bench.peers.ssh import Ssh
-from bench.peers.underpass import UnderpassHttp, UnderpassHttps, UnderpassTcp, UnderpassTcpTls
+from bench.peers.underpass import (
+    UnderpassBare,
+    UnderpassHttp,
+    UnderpassHttps,
+    UnderpassTcp,
+    UnderpassTcpTls,
+)
 
 ALL: tuple[type[Peer], ...] = (
     Direct,
@@ -21,6 +27,7 @@ ALL: tuple[type[Peer], ...] = (
     UnderpassTcp,
     UnderpassTcpTls,
     UnderpassHttp,
+    UnderpassBare,
     UnderpassHttps,
 )
 

@@ -107,7 +107,7 @@ class UnderpassTcpTls(UnderpassTcp):
 class UnderpassHttp(Underpass):
     name = "underpass http"
     carries = frozenset({"http"})
-    note = "HTTP edge and gatehouse with a bearer gate, visitors plain, link without TLS"
+    note = "HTTP edge and gatehouse with a bearer gate, recording and metering all, without TLS"
 
     def start_client(self, origin_port: int, link: Address) -> Tunnel:
         origin = f"http://127.0.0.1:{origin_port}"
@@ -119,6 +119,18 @@ class UnderpassHttp(Underpass):
             return Tunnel(Door("127.0.0.1", url.port or 0, headers=headers), client)
         tls = trusting(self.workplace.certificate)
         return Tunnel(Door("127.0.0.1", self.port, url.hostname or "", headers, tls), client)
+
+
+class UnderpassBare(UnderpassHttp):
+    """What gates, recording and metering cost is told against this."""
+
+    name = "underpass http bare"
+    note = "the same in public, recording and metering nothing"
+
+    def start_client(self, origin_port: int, link: Address) -> Tunnel:
+        bare = "--public", "--for", "1h", "--no-capture", "--no-meter"
+        client, live = self.open_tunnel(f"http://127.0.0.1:{origin_port}", link, *bare)
+        return Tunnel(Door("127.0.0.1", urlsplit(live["tunnel"]["url"]).port or 0), client)
 
 
 class UnderpassHttps(UnderpassHttp):

@@ -54,7 +54,8 @@ class Watched:
 
     def meter(self) -> Mapping[str, Any] | None:
         """What was carried; None: nothing is metered."""
-        meter, numbers = self.observer.meter, self.observer.statistics()
+        numbers = self.observer.statistics()  # first: it settles what has ended
+        meter = self.observer.meter
         if meter is None:
             return None
         return {

@@ -27,7 +27,7 @@ class Observed:
     ``exchange`` is set as soon as there is one; the visitor may be answered before.
     """
 
-    __slots__ = ("_clock", "_observer", "_tape", "_visitor", "drained", "exchange", "stop")
+    __slots__ = ("_clock", "_observer", "_tape", "_visitor", "exchange")
 
     def __init__(self, observer: Observer, visitor: Visitor, tape: Tape) -> None:
         self._observer = observer
@@ -35,8 +35,6 @@ class Observed:
         self._tape = tape
         self._clock = observer.clock
         self.exchange: Exchange | None = None
-        self.drained = visitor.drained
-        self.stop = visitor.stop
 
     # What the gatehouse knows besides.
 
@@ -73,11 +71,8 @@ class Observed:
         tape.first = now = self._clock()
         if head.status == 101:
             self._upgraded()
-        elif _is_events(head):
-            tape.kind = "events"
-            self._observer.widen(tape)
-        elif head.status >= 400:
-            tape.code = _own_code(head)
+        else:
+            self._look_at(head)
         if body:
             tape.down.take(body, now)
         self._visitor.send_head(head, body, end=end)
@@ -87,8 +82,8 @@ class Observed:
 
     def send_data(self, data: bytes) -> bool:
         """Pass a part of the answer on."""
-        if data:
-            tape = self._tape
+        tape = self._tape
+        if data and tape.ended is None:
             down = tape.down
             if down.cut:
                 down.size += len(data)
@@ -99,6 +94,14 @@ class Observed:
             if tape.size - tape.informed > INFORM_BYTES:
                 self._observer.inform(tape)
         return self._visitor.send_data(data)
+
+    def stop(self, code: str) -> None:
+        """Take no more of the request."""
+        self._visitor.stop(code)
+
+    def drained(self, count: int) -> None:
+        """The visitor may send ``count`` bytes more."""
+        self._visitor.drained(count)
 
     def send_trailers(self, trailers: Headers) -> None:
         """Pass trailer fields on."""
@@ -121,13 +124,14 @@ class Observed:
     def data_received(self, data: bytes | memoryview) -> None:
         """A part of what the visitor sends."""
         tape = self._tape
-        up = tape.up
-        if up.cut:
-            up.size += len(data)
-        else:
-            up.take(data, self._clock())
-        if tape.size - tape.informed > INFORM_BYTES:
-            self._observer.inform(tape)
+        if tape.ended is None:
+            up = tape.up
+            if up.cut:
+                up.size += len(data)
+            else:
+                up.take(data, self._clock())
+            if tape.size - tape.informed > INFORM_BYTES:
+                self._observer.inform(tape)
         if self.exchange is not None:
             self.exchange.data_received(data)
 
@@ -172,6 +176,22 @@ class Observed:
         """Whether both sides end by themselves."""
         return self._tape.kind in ("tcp", "reach", "websocket", "upgrade")
 
+    def _look_at(self, head: ResponseHead) -> None:
+        """Note what the fields of an answer say about its body, and the code of one of ours:
+        origins cannot say one (``strip_ours``)."""
+        tape = self._tape
+        for name, value in head.headers:
+            size = len(name)
+            if size == 12:
+                if value[:17].lower() == b"text/event-stream" and name.lower() == b"content-type":
+                    tape.kind = "events"
+                    self._observer.widen(tape)
+            elif size == 16:
+                if name.lower() == b"content-encoding":
+                    tape.coding = value.strip().lower()
+            elif size == 15 and name == b"Underpass-Error":
+                tape.code = value.decode("ascii", "replace")
+
     def _upgraded(self) -> None:
         tape = self._tape
         request = tape.request
@@ -191,6 +211,7 @@ class Observed:
         if tape.outcome == "open":
             tape.outcome = "answered" if tape.code else "complete"
         self._observer.ended(tape)
+        self._let_go()
 
     def _break(self, code: str) -> None:
         tape = self._tape
@@ -201,6 +222,26 @@ class Observed:
         if tape.outcome == "open":
             tape.outcome = "denied" if code.startswith(_DENIALS) else "broken"
         self._observer.ended(tape)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Carrier, visitor and exchange hold one another: what was recorded, and the exchange that
+        hears no more, are given free now and not when somebody looks for cycles."""
+        tape = self._tape
+        if tape.up_ended or tape.request is None or tape.request.body == NO_BODY:
+            self.exchange = None
+        self._tape = _OVER
+
+
+def _over() -> Tape:
+    """What stands in for the tape of an exchange that is over: nothing is noted on it."""
+    tape = Tape(0, "http", "", begun=0.0, at=0.0, room=0)
+    tape.ended = 0.0
+    tape.up.cut = tape.down.cut = True
+    return tape
+
+
+_OVER: Final = _over()
 
 
 def note_passed(visitor: Visitor, strip: tuple[bytes, ...], identity: str) -> None:
@@ -233,18 +274,3 @@ def is_strangers_proof(head: RequestHead) -> bool:
             return False
         named = named or (lower == b"user-agent" and value == _PROVER)
     return named
-
-
-def _is_events(head: ResponseHead) -> bool:
-    for name, value in head.headers:
-        if len(name) == 12 and name.lower() == b"content-type":
-            return value[:17].lower() == b"text/event-stream"
-    return False
-
-
-def _own_code(head: ResponseHead) -> str:
-    """The code of an answer of ours; origins cannot say one (``strip_ours``)."""
-    for name, value in head.headers:
-        if name == b"Underpass-Error":
-            return value.decode("ascii", "replace")
-    return ""

@@ -11,7 +11,7 @@ import re
 import zlib
 from typing import Final
 
-from underpass.http.messages import Headers, RequestHead, ResponseHead, lookup
+from underpass.http.messages import Headers
 from underpass.observe.frames import Frame, read_frames
 from underpass.observe.record import Body, Messages, Outline, Part
 from underpass.observe.redaction import Redaction
@@ -57,11 +57,12 @@ def develop(
         down = _unseen(tape.down, PLAIN_BYTES)
     else:
         if tape.up.size:
-            messages.request = _body(tape.up, request, redaction, room)
+            coding, kind = _kind([] if request is None else request.headers)
+            messages.request = _body(tape.up, coding, kind, redaction, room)
         if tape.kind == "events":
             down = _events(tape, redaction, keeps_bodies)
         elif tape.down.size:
-            down = _body(tape.down, response, redaction, room)
+            down = _body(tape.down, tape.coding, b"", redaction, room)
         else:
             down = Body()
     down.redacted += messages.response.redacted
@@ -94,18 +95,14 @@ def _unseen(side: Side, why: str) -> Body:
     return Body(cut=side.size > 0, opaque=why if side.size else "")
 
 
-def _body(
-    side: Side, head: RequestHead | ResponseHead | None, redaction: Redaction, room: int
-) -> Body:
+def _body(side: Side, coding: bytes, kind: bytes, redaction: Redaction, room: int) -> Body:
     """A body as one piece."""
     if room <= 0:
         return _unseen(side, HEADS_ONLY)
     data = side.parts[0] if len(side.parts) == 1 else b"".join(side.parts)
     cut = side.cut or len(data) < side.size
-    headers: Headers = [] if head is None else head.headers
-    coding, kind = _kind(headers)
     decoded = ""
-    if coding:
+    if coding and coding != b"identity":
         window = _ZLIB_WINDOW.get(coding)
         plain = None if window is None else _inflated(data, window, room)
         if plain is None:
@@ -129,7 +126,7 @@ def _kind(headers: Headers) -> tuple[bytes, bytes]:
             kind = value.lower()
         elif size == 16 and name.lower() == b"content-encoding":
             coding = value.strip().lower()
-    return b"" if coding == b"identity" else coding, kind
+    return coding, kind
 
 
 def _inflated(data: bytes, window: int, room: int) -> tuple[bytes, bool] | None:
@@ -148,9 +145,8 @@ def _events(tape: Tape, redaction: Redaction, keeps_bodies: bool) -> Body:
     side = tape.down
     if not keeps_bodies:
         return _unseen(side, HEADS_ONLY)
-    coding = lookup(tape.response.headers, b"content-encoding") if tape.response else None
-    if coding is not None:
-        return _unseen(side, f"coding {coding.decode('latin-1')}")
+    if tape.coding and tape.coding != b"identity":
+        return _unseen(side, f"coding {tape.coding.decode('latin-1')}")
     whole = b"".join(side.parts)
     ends = _event_ends(whole)
     pieces = [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]

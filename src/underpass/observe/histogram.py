@@ -17,6 +17,14 @@ BOUNDS: Final = tuple((1 << bits) / 1e6 for bits in range(_FIRST_BITS, _LAST_BIT
 """Seconds: the upper bounds of all buckets but the last."""
 
 
+def bucket_of(seconds: float) -> int:
+    """Which bucket counts what lasted so long."""
+    bits = int(seconds * 1e6).bit_length() if seconds > 0 else 0
+    if bits <= _FIRST_BITS:
+        return 0
+    return BUCKETS - 1 if bits > _LAST_BITS else bits - _FIRST_BITS
+
+
 class Histogram:
     """How often what lasted how long."""
 
@@ -29,13 +37,7 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """One more. Negative durations (a clock that was set) count as none."""
-        bits = int(seconds * 1e6).bit_length() if seconds > 0 else 0
-        if bits <= _FIRST_BITS:
-            self.counts[0] += 1
-        elif bits > _LAST_BITS:
-            self.counts[-1] += 1
-        else:
-            self.counts[bits - _FIRST_BITS] += 1
+        self.counts[bucket_of(seconds)] += 1
         self.total += seconds
 
     @property

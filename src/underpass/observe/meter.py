@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from underpass.decide.quotas import Measure, QuotaFact
-from underpass.observe.histogram import Histogram
+from underpass.observe.histogram import Histogram, bucket_of
 from underpass.observe.quota import (
     MinuteWindow,
     MonthWindow,
@@ -19,6 +19,7 @@ from underpass.observe.quota import (
     Quota,
     Warned,
     month_of,
+    seconds_to_next_month,
 )
 from underpass.observe.tape import Tape
 
@@ -97,6 +98,7 @@ class Meter:
         self.total = Tally()
         self.visitors: dict[str, Tally] = {}
         self._unsaved: Usage | None = None
+        self._month_ends = unix
         self._all_unsaved: list[Usage] = []
         seen = before if before is not None and before.month == month_of(unix) else None
         used = seen or Usage(month_of(unix))
@@ -143,23 +145,27 @@ class Meter:
         """One exchange is over; bytes that ``inform`` has told are not counted twice."""
         up, down = tape.up.size, tape.down.size
         status = tape.response.status if tape.response is not None else 0
-        latency = None if tape.first is None else tape.first - tape.begun
+        latency = -1.0 if tape.first is None else tape.first - tape.begun
+        bucket = bucket_of(latency)
         kind = status // 100 if 100 <= status < 600 else 0
         for tally in (self.total, self._visitor(tape)):
             tally.requests += 1
             tally.bytes_up += up
             tally.bytes_down += down
             tally.classes[kind] += 1
-            if latency is not None:
-                tally.latency.add(latency)
+            if latency >= 0:
+                tally.latency.counts[bucket] += 1
+                tally.latency.total += latency
         unsaved = self._unsaved
-        if unsaved is None or unsaved.month != month_of(unix):
+        if unsaved is None or unix >= self._month_ends:
             unsaved = self._unsaved = Usage(month_of(unix))
+            self._month_ends = unix + seconds_to_next_month(unix)
             self._all_unsaved.append(unsaved)
         unsaved.requests += 1
         unsaved.bytes_up += up
         unsaved.bytes_down += down
-        self._use_bytes(up + down - tape.informed, unix)
+        if self._month is not None:
+            self._use_bytes(up + down - tape.informed, unix)
         tape.informed = up + down
         for vendor in self._vendors:
             window, measure = vendor.window, vendor.fact.measure
@@ -173,10 +179,13 @@ class Meter:
 
     # Asked by whoever writes and shows.
 
+    @property
+    def has_warnings(self) -> bool:
+        """Whether any is due."""
+        return bool(self._due)
+
     def take_warnings(self) -> list[Warned]:
-        """Warnings that are due; each is given once."""
-        if not self._due:
-            return []
+        """Warnings that are due (``has_warnings``); each is given once."""
         due, self._due = self._due, []
         return due
 

@@ -1,7 +1,7 @@
 """What is kept of one exchange: its outline, and its two messages. All of it without secrets.
 
 The outline is what lists and filters read; the messages are read for one exchange at a time. Both
-are stored as MessagePack, tolerant of fields that a later version adds.
+are stored as MessagePack arrays: fields are only ever added at the end, with a default.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COUNT_MASK: Final = (1 << _COUNT_BITS) - 1
 _SHIFT: Final = _OWN_BITS + _COUNT_BITS
 
 
-class Part(msgspec.Struct, omit_defaults=True):
+class Part(msgspec.Struct, array_like=True, gc=False):
     """One event of an event stream, or one frame of a WebSocket."""
 
     at: float
@@ -39,7 +39,7 @@ class Part(msgspec.Struct, omit_defaults=True):
     """Compressed by an extension: it cannot be searched for secrets, so it is not kept."""
 
 
-class Body(msgspec.Struct, omit_defaults=True):
+class Body(msgspec.Struct, array_like=True, gc=False):
     """What was kept of one direction."""
 
     data: bytes = b""
@@ -55,7 +55,7 @@ class Body(msgspec.Struct, omit_defaults=True):
     """Secrets taken out."""
 
 
-class Outline(msgspec.Struct, omit_defaults=True):
+class Outline(msgspec.Struct, array_like=True, gc=False):
     """One exchange in a line. Durations are seconds, points in time unix seconds."""
 
     id: int
@@ -92,7 +92,7 @@ class Outline(msgspec.Struct, omit_defaults=True):
         return format_id(self.id)
 
 
-class Messages(msgspec.Struct, omit_defaults=True):
+class Messages(msgspec.Struct, array_like=True, gc=False):
     """Both messages of one exchange."""
 
     request_fields: list[tuple[bytes, bytes]] = []

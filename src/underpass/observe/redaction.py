@@ -33,34 +33,41 @@ class Redaction:
 
     def __init__(self, known: Iterable[bytes] = ()) -> None:
         self._known = tuple(each for each in known if len(each) >= _SHORTEST)
-        self._clean: set[bytes] = set()
-        """Field values that were looked at lately and hold nothing: visitors repeat themselves."""
+        self._clean: set[tuple[bytes, bytes]] = set()
+        """Fields that were looked at lately and hold nothing: visitors repeat themselves."""
 
     def fields(self, headers: Headers, strip: Iterable[bytes] = ()) -> tuple[Headers, int]:
         """A copy without secrets, and how many there were. ``strip`` names, in lower case, the
         fields that a gate takes away."""
-        gate = frozenset(strip)
+        gate = [name for name in strip if not is_secret_field(name)]
         kept: Headers = []
         count = 0
         clean = self._clean
-        for name, value in headers:
+        for field in headers:
+            if field in clean and not gate:
+                kept.append(field)
+                continue
+            name, value = field
             if is_secret_field(name) or (gate and name.lower() in gate):
                 kept.append((name, WORD))
                 count += 1
-            elif value in clean:
-                kept.append((name, value))
-            else:
-                said, number = self.text(value)
-                if number == 0 and len(value) <= _LONGEST_REMEMBERED:
-                    if len(clean) >= _MOST_REMEMBERED:
-                        clean.clear()
-                    clean.add(value)
+                continue
+            said, number = self.text(value)
+            if number:
                 kept.append((name, said))
                 count += number
+                continue
+            kept.append(field)
+            if len(value) <= _LONGEST_REMEMBERED:
+                if len(clean) >= _MOST_REMEMBERED:
+                    clean.clear()
+                clean.add(field)
         return kept, count
 
     def target(self, target: bytes) -> tuple[bytes, int]:
         """A request target without secret query values and segments."""
+        if len(target) < _SHORTEST:
+            return target, 0
         path, mark, query = target.partition(b"?")
         if not mark:
             return self.text(target)

@@ -30,9 +30,7 @@ class _Family:
     form: re.Pattern[bytes]
 
     def is_in(self, text: bytes) -> bool:
-        """Whether ``text`` may hold one of the forms."""
-        if self.sign not in text:
-            return False
+        """Whether ``text``, which has the sign, may hold one of the forms."""
         if text.count(self.sign) > _MANY:
             return any(ending + self.sign in text for ending in self.endings)
         return any(piece.endswith(self.endings) for piece in text.split(self.sign)[:-1])
@@ -83,6 +81,8 @@ _FAMILIES: Final = (
     ),
 )
 
+_SIGNS: Final = tuple((family.sign, family) for family in _FAMILIES)
+
 _JOSE = re.compile(rb"eyJ[A-Za-z0-9_.-]{8,}")
 """JWT and JWE begin so, and so does any JSON in base64: only with a dot is it one of them."""
 
@@ -119,8 +119,8 @@ def find_spans(text: bytes, *, cut: bool = False, known: tuple[bytes, ...] = ())
         while at >= 0:
             found.append((at, at + len(secret)))
             at = text.find(secret, at + len(secret))
-    for family in _FAMILIES:
-        if family.is_in(text):
+    for sign, family in _SIGNS:
+        if sign in text and family.is_in(text):
             found += (match.span() for match in family.form.finditer(text))
     if b"J" in text and b"eyJ" in text:
         found += (
@@ -130,12 +130,13 @@ def find_spans(text: bytes, *, cut: bool = False, known: tuple[bytes, ...] = ())
         )
     if cut and (tail := _CUT_TOKEN.search(text, max(0, len(text) - 700))):
         found.append(tail.span())
-    lower = text.lower()
-    if b"bearer" in lower or b"basic" in lower:
-        found += (match.span(1) for match in _SCHEME.finditer(text))
-    if _has_telling_name(text):
-        found += _behind_names(text, lower)
-    if b"\\u" in text:
+    if b" " in text or b"+" in text or b"%" in text or b"\n" in text:
+        lower = text.lower()
+        if b"bearer" in lower or b"basic" in lower:
+            found += (match.span(1) for match in _SCHEME.finditer(text))
+    if (b'"' in text or b"=" in text) and _has_telling_name(text):
+        found += _behind_names(text, text.lower())
+    if b"\\" in text and b"\\u" in text:
         found += _behind_escaped_names(text)
     return _joined(found) if found else found
 

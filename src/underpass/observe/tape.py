@@ -54,6 +54,7 @@ class Tape:
         "at",
         "begun",
         "code",
+        "coding",
         "down",
         "down_ended",
         "due",
@@ -99,6 +100,8 @@ class Tape:
         """When an exchange that goes on is written down next, on the loop's clock."""
         self.outcome = "open"
         self.code = ""
+        self.coding = b""
+        """The content coding of the answer."""
         self.gate = ""
         self.identity = ""
         self.strip: tuple[bytes, ...] = ()
