@@ -11,7 +11,7 @@ import pytest
 from underpass.cli.commands.open import chosen, command, declared, take_via
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "oauth.md"
-LINES = re.findall(r"^\$ underpass open (.*(?:\\\n.*)*)", PAGE.read_text(), re.MULTILINE)
+LINES = re.findall(r"^\$ underpass open ((?:.*\\\n)*.*)", PAGE.read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -24,7 +24,7 @@ def test_a_command_of_the_page_is_taken(line: str, at_home: Path):
         spec.validate()
         assert "oauth" in [gate.kind for gate in spec.every_gate]
         options = chosen(params, run=(), as_json=False)
-    assert bool(options.oauth.provider) == ("--oauth-provider" in words)
+    assert bool(options.oauth.provider) == ("--oauth-provider" in line)
 
 
 def test_there_are_several():

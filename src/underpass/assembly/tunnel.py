@@ -260,6 +260,7 @@ class _Site:
                 proof_key=identity.key,
                 host_header=spec.host_header,
                 cors=spec.cors,
+                tells_visitor=self.options.tell_visitor,
                 health_path=self.delivery.health_path,
             )
             house = Gatehouse(

@@ -54,6 +54,7 @@ class OpenTable(Table):
     oauth_client_secret_file: str | None = None
     oauth_allow: list[str] | None = None
     changing_url: bool | None = None
+    tell_visitor: bool | None = None
 
 
 class ReachTable(Table):

@@ -105,6 +105,7 @@ def conclude(
             origin_field=origin_field,
             address=peer.address,
             secure=peer.secure,
+            identity=judged.identity if settings.tells_visitor else "",
         )
     except HeadInvalid as error:
         return own_answer(error.code)

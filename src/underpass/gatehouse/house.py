@@ -39,6 +39,8 @@ class GatehouseSettings:
     """Web origins whose preflights are answered here."""
     health_path: str | None = None
     """A path a proof asks for; None: a proof connects and no more."""
+    tells_visitor: bool = False
+    """The origin is told who passed the gate, in a field of ours."""
     peer: str = "machine"
     """From where an origin on loopback sees visitors come: from another address of this
     ``machine``, where it has one, or from ``loopback`` like its own programs."""

@@ -10,12 +10,20 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
+from urllib.parse import quote
 
 from underpass.gatehouse.proof import PROOF_HEADER_LOWER
 from underpass.http.fields import stamp, strip_claims
 from underpass.http.messages import Headers, RequestHead
 from underpass.http.writer import request_bytes
 from underpass.model.origin import Kind, Origin
+
+VISITOR_FIELD: Final = b"Underpass-Visitor"
+"""Who passed the gate (``Pass.identity``), percent-encoded where it is not plain ASCII. A visitor's
+own field of that name is taken away with everything that claims to be ours."""
+
+_READABLE: Final = ":@.#/+-_~ "
 
 has_dot_segment = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:[/?;\\]|%2[fF]|%5[cC]|$)").search
 """Whether a target could climb out of a base path: ``..`` also as some servers decode it."""
@@ -53,10 +61,12 @@ def rewrite(
     origin_field: bytes | None,
     address: str,
     secure: bool,
+    identity: str = "",
 ) -> bytes:
     """The head's bytes for the origin. Raises ``HeadInvalid`` for one that no reader has judged.
 
-    ``strip`` names fields in lower case; ``origin_field`` replaces the value of an Origin field.
+    ``strip`` names fields in lower case; ``origin_field`` replaces the value of an Origin field;
+    ``identity`` is what the origin is told of who passed the gate.
     """
     drop, lengths = _dropped(strip)
     headers: Headers = [
@@ -79,4 +89,7 @@ def rewrite(
         head.http10,
         head.te_trailers,
     )
-    return request_bytes(changed, extra=stamp(address, secure=secure, host=head.host))
+    extra = stamp(address, secure=secure, host=head.host)
+    if identity:
+        extra.append((VISITOR_FIELD, quote(identity, safe=_READABLE).encode("ascii")))
+    return request_bytes(changed, extra=extra)

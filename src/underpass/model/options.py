@@ -81,6 +81,8 @@ class OpenOptions:
     """Where ``/metrics`` and ``/healthz`` are served, on loopback; None: nowhere."""
     run: tuple[str, ...] = ()
     """Command that serves the origin, started once the URL is known, ended with the tunnel."""
+    tell_visitor: bool = False
+    """The origin is told who passed the gate, as ``Underpass-Visitor``."""
     oauth: OAuthOptions = OAuthOptions()
     """For an ``oauth`` gate; the defaults for every other."""
     json: bool = False

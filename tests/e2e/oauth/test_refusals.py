@@ -103,7 +103,8 @@ async def test_the_origin_sees_no_token_and_nobody_elses_word(
 ):
     relay = await stage.relay()
     where = f"http://127.0.0.1:{origin.port}"
-    tunnel = await stage.open(where, "--name", "web", "--gate", "oauth", *relay.link)
+    words = ("--name", "web", "--gate", "oauth", "--owner", "Zoë", "--tell-visitor")
+    tunnel = await stage.open(where, *words, *relay.link)
     client = Client(tunnel.url, path="")
     await client.register()
     tokens = await client.exchange(await let_in(stage, person, client.question()))
@@ -113,6 +114,7 @@ async def test_the_origin_sees_no_token_and_nobody_elses_word(
     assert tokens["access_token"].encode() not in answer.body
     assert b"authorization" not in answer.body.lower()
     assert b"mallory" not in answer.body
+    assert b"oauth:Zo%C3%AB" in answer.body
     await client.close()
 
 

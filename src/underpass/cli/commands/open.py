@@ -132,6 +132,7 @@ class OpenCommand(SettingsCommand):
     help="Who may pass the oauth gate by the provider's word; may be repeated.",
 )
 @click.option("--changing-url", is_flag=True, help="oauth even if the public URL changes.")
+@click.option("--tell-visitor", is_flag=True, help="Tell the origin who passed its gate.")
 @click.option("--token-file", type=FILE, help="Where visitors' token is written (0600).")
 @click.option("--show-token", is_flag=True, help="Print visitors' token, too.")
 @click.option(
@@ -254,6 +255,7 @@ def chosen(params: dict[str, Any], *, run: tuple[str, ...], as_json: bool) -> Op
         quota=tuple(params["quota"]),
         metrics_listen=params["metrics_listen"],
         run=run,
+        tell_visitor=params["tell_visitor"],
         oauth=OAuthOptions(
             provider=params["oauth_provider"],
             client_id=params["oauth_client_id"],
