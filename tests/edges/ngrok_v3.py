@@ -54,10 +54,16 @@ class FarEnd:
     """Number of the error that signing in is answered with."""
     held: tuple[str, ...] = ()
     """Host names that somebody else has online, without pooling."""
+    mute: bool = False
+    """The log does not name the address; only the API does."""
+    online: bool = True
+    """What the API says of the session from now on."""
 
     def write(self, home: Path) -> None:
         """For programs that start from now on."""
-        (home / ORDERS).write_text(json.dumps(asdict(self)))
+        fresh = home / f"{ORDERS}.new"
+        fresh.write_text(json.dumps(asdict(self)))
+        fresh.replace(home / ORDERS)
 
 
 def install_v3(directory: Path) -> Path:
@@ -115,13 +121,14 @@ class Agent:
             raise Refused(107, f"authentication failed: {self._agent.get('authtoken')}")
         log("info", "client session established", obj="csess")
         front = await self._go_online()
-        log(
-            *("info", "started tunnel"),
-            obj="tunnels",
-            name=self._endpoint["name"],
-            addr=self._endpoint["upstream"]["url"],
-            url=self._url,
-        )
+        if not self._far_end.mute:
+            log(
+                *("info", "started tunnel"),
+                obj="tunnels",
+                name=self._endpoint["name"],
+                addr=self._endpoint["upstream"]["url"],
+                url=self._url,
+            )
         await stop.wait()
         log("info", "received stop request", obj="app", stopReq={})
         for server in (front, api):
@@ -172,8 +179,9 @@ class Agent:
             "upstream": self._endpoint["upstream"],
             "metrics": {"conns": {"count": self._conns}, "http": {"count": self._conns}},
         }
+        is_online = read_orders().online and bool(self._url)
         answers = {
-            "/api/status": {"status": "online" if self._url else "connecting"},
+            "/api/status": {"status": "online" if is_online else "reconnecting"},
             "/api/endpoints": {"endpoints": [books] if self._url else [], "uri": "/api/endpoints"},
         }
         with suppress(OSError, asyncio.IncompleteReadError):
@@ -186,6 +194,11 @@ class Agent:
                 writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
                 await writer.drain()
         writer.close()
+
+
+def read_orders() -> FarEnd:
+    """What the far end is to do now."""
+    return FarEnd(**json.loads(Path(os.environ["HOME"], ORDERS).read_text()))
 
 
 def check_keys(config: dict[str, Any]) -> None:
@@ -210,9 +223,8 @@ def main() -> None:
     if len(words) != 3 or words[0] != "start" or not words[1].startswith("--config="):
         raise SystemExit("ERROR:  unknown words")
     config = json.loads(Path(words[1].removeprefix("--config=")).read_text())
-    far_end = FarEnd(**json.loads(Path(os.environ["HOME"], ORDERS).read_text()))
     try:
-        asyncio.run(Agent(config, words[2], far_end).run())
+        asyncio.run(Agent(config, words[2], read_orders()).run())
     except Refused as refused:
         text = str(refused)
         log("eror", "failed to reconnect session", obj="csess", err=text)

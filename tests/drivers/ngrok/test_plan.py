@@ -82,7 +82,7 @@ def test_the_sdk_dials_the_gatehouse_over_a_unix_socket() -> None:
     at = replace(site(THE_SDK), door=DoorAddress(unix=Path("/run/up/engine-1/door.sock")))
     plan = plan_of("3001", at)
     assert plan.door is DoorKind.UNIX
-    assert plan.argv[1:] == ("-I", "-m", SDK, "/run/up/engine-1/ngrok.yml")
+    assert plan.argv[1:] == ("-P", "-m", SDK, "/run/up/engine-1/ngrok.yml")
     assert content(plan)["door"] == "/run/up/engine-1/door.sock"
 
 
@@ -276,7 +276,7 @@ def assert_harmless(plan: Plan, text: str) -> None:
     assert ours in (
         ("start", "--config=/run/up/engine-1/ngrok.yml", "underpass"),
         ("start", "-config=/run/up/engine-1/ngrok.yml", "underpass"),
-        ("-I", "-m", SDK, "/run/up/engine-1/ngrok.yml"),
+        ("-P", "-m", SDK, "/run/up/engine-1/ngrok.yml"),
     )
     raw = plan.files[0].content
     assert raw.isascii()

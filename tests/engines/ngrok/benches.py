@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import secrets
 import ssl
@@ -15,6 +16,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
+import pytest
 import trustme
 from tests.canary import record_secret
 from tests.edges.ngrok import DOMAIN, NgrokEdge
@@ -129,6 +131,12 @@ class SdkBench(NgrokBench):
 
     variant = "SDK"
     client = "sdk"
+
+    async def start(self) -> None:
+        if importlib.util.find_spec("ngrok") is None:
+            why = "no ngrok SDK: pip install 'underpass[ngrok]'"
+            pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+        await super().start()
 
     @property
     def server(self) -> str:

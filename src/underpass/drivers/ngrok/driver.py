@@ -159,7 +159,8 @@ def _token_of(settings: NgrokSettings, site: Site) -> Secret | None:
 
 def _words(site: Site, path: str, *, is_sdk: bool, is_old: bool) -> tuple[str, ...]:
     if is_sdk:
-        return (sys.executable, "-I", "-m", SDK, path)
+        # -P and not -I: the extra may be among the user's own packages.
+        return (sys.executable, "-P", "-m", SDK, path)
     program = (site.detection.program if site.detection else "") or "ngrok"
     # Version 2 has flags of one dash, and wants them before its other words.
     return (program, "start", f"{'-' if is_old else '--'}config={path}", NAME)

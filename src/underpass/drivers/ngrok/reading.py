@@ -23,6 +23,7 @@ SILENT: Final = "far-end-silent"
 _STARTED: Final = ("started tunnel", "started endpoint")
 _ERRORS: Final = ("eror", "error", "crit", "fatal")
 _LAST_WORDS: Final = ("command failed", "terminating with error", "failed to reconnect session")
+_SESSION: Final = re.compile(r'"msg": ?"client session established"')
 _URL: Final = re.compile(
     r"(?P<scheme>https?|tcp|tls)://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
     r"(?::(?P<port>[0-9]{1,5}))?/?"
@@ -85,7 +86,7 @@ def read_line(line: str) -> Observation | None:
 def is_session(line: str) -> bool:
     """Whether the agent says that it has a session again, with all that it had carried. In its
     first session it says so before it asks for an address, which may still be refused."""
-    return line.startswith("{") and '"msg":"client session established"' in line[:MAX_LINE]
+    return line.startswith("{") and _SESSION.search(line[:MAX_LINE]) is not None
 
 
 def is_public_url(text: str) -> bool:

@@ -1,6 +1,6 @@
 """ngrok's Python SDK in a process of its own: run as a program, it logs as the agent does.
 
-    python -I -m underpass.drivers.ngrok.sdk_program FILE
+    python -P -m underpass.drivers.ngrok.sdk_program FILE
 
 It is apart from our own process because it is native code with threads of its own, which was seen
 to end an interpreter with signal 11 (1.4.0, after a refused credential): the gatehouse and every
