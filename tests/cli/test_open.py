@@ -27,6 +27,8 @@ def parsed(*words: str):
         "tcp://127.0.0.1:5432 --gate ip:203.0.113.0/24 --for 2h --owner alice --health tcp",
         "unix:///run/app.sock --public --for 30m --owner alice",
         "3001 --gate basic:alice --gate ip:10.0.0.0/8 --idle 15m --owner alice",
+        "3001 --gate bearer --gate '/hooks/*=signature:github' --gate /up=open --owner alice",
+        "3001 --gate 'ip:10.0.0.0/8+bearer|basic:alice' --owner alice",
         "3001 --owner alice --host-header origin --health-path /healthz --cors https://a.example",
     ],
 )

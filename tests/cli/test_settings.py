@@ -117,6 +117,18 @@ def test_a_file_that_is_no_toml_is_named(user_file):
         ('gate = ["ip:0.0.0.0/0"]', 'gate = ["ip:0.0.0.0/0"] without bearer or basic'),
         ('gate = ["link"]', 'gate = ["link"] without bearer or basic'),
         ("gate = []", "gate = [] without bearer or basic"),
+        (
+            'gate = ["bearer", "/x=open"]',
+            'gate = ["bearer", "/x=open"] without bearer or basic',
+        ),
+        (
+            'gate = ["bearer|ip:10.0.0.0/8"]',
+            'gate = ["bearer|ip:10.0.0.0/8"] without bearer or basic',
+        ),
+        (
+            'gate = ["/x=bearer", "/y=signature:github"]',
+            'gate = ["/x=bearer", "/y=signature:github"] without bearer or basic',
+        ),
         ('for = "9h"', 'for = "9h", more than 8h'),
     ],
 )
@@ -130,7 +142,9 @@ def test_a_project_file_may_not_ask_for_more_exposure(project_file, setting, wis
 
 @pytest.mark.parametrize(
     "settings",
-    ['gate = ["bearer", "ip:10.0.0.0/8"]', "public = false", 'for = "1h"\nidle = "5m"'],
+    [
+        'gate = ["bearer", "ip:10.0.0.0/8"]',
+        'gate = ["bearer", "/x=basic+ip:10.0.0.0/8"]', "public = false", 'for = "1h"\nidle = "5m"'],
 )
 def test_a_project_file_may_ask_for_less(project_file, settings):
     project_file.write_text(f"[open]\n{settings}\n")

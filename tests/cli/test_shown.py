@@ -70,6 +70,19 @@ def test_the_page_of_one_tunnel():
     )
 
 
+def test_the_page_of_a_tunnel_lists_its_rules():
+    gates = ("bearer", "/hooks/*=signature:github", "/healthz=open")
+    facts = replace(live("tools"), gates=gates).to_dict()["tunnel"]
+    page = tunnel_page(facts, None, NOON, [])
+    assert (
+        "  gates   bearer\n  rule    /hooks/*=signature:github\n  rule    /healthz=open\n" in page
+    )
+    ruled = replace(live("tools"), gates=gates[1:]).to_dict()["tunnel"]
+    assert "  gates   by path\n" in tunnel_page(ruled, None, NOON, [])
+    public = replace(live("tools"), gates=("public", "/admin/*=bearer")).to_dict()["tunnel"]
+    assert "  gates   public\n  rule    /admin/*=bearer\n" in tunnel_page(public, None, NOON, [])
+
+
 def test_every_change_has_its_line():
     status = live("tools")
     changes = [

@@ -33,6 +33,10 @@ def test_policy_may_allow_more_or_nothing_in_public() -> None:
         Policy(public_limit=7200).check(parse_spec("3001 --public --for 3h"))
     with pytest.raises(PolicyForbids) as caught:
         Policy(allow_public=False).check(parse_spec("3001 --public --for 1m"))
+    with pytest.raises(PolicyForbids) as open_path:
+        Policy(allow_public=False).check(parse_spec("3001 --gate bearer --gate /x=open"))
+    assert "paths without a gate" in open_path.value.message
+    Policy(allow_public=False).check(parse_spec("3001 --gate bearer --gate /x=basic"))
     assert caught.value.to_dict() == {
         "code": "policy-forbids",
         "message": "cannot open a public tunnel: the policy says allow_public = false",

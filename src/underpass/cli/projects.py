@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 from underpass.model.duration import format_duration, parse_duration
+from underpass.model.errors import UnderpassError
+from underpass.model.gate_rules import parse_gates
 from underpass.model.spec import DEFAULT_LEASE
 
 FREE: Final = frozenset(
@@ -35,7 +37,8 @@ FREE: Final = frozenset(
 """Settings of ``[open]`` that a project file may make, ``for`` and ``gate`` within bounds."""
 
 STRONG_GATES: Final = frozenset({"bearer", "basic"})
-"""Gates with a secret of their own; an ``ip`` or ``link`` gate alone is weaker."""
+"""Gates with a secret of their own; an ``ip`` or ``link`` gate alone is weaker. Others let in whom
+somebody else names: an issuer, an authority, a sender."""
 
 
 def excess(tables: Mapping[str, Mapping[str, object]], may: Set[str] = frozenset()) -> list[str]:
@@ -63,8 +66,18 @@ def _excess(name: str, value: object) -> str:
 
 
 def _has_strong_gate(value: object) -> bool:
+    """Whether nobody comes in, on any path, without passing one."""
     texts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    return any(str(text).partition(":")[0] in STRONG_GATES for text in texts)
+    try:
+        gates, rules = parse_gates(map(str, texts))
+    except UnderpassError:
+        return False
+    choices = [choice for rule in rules for choice in rule.choices]
+    if gates:
+        choices.append(gates)
+    return bool(choices) and all(
+        any(gate.kind in STRONG_GATES for gate in choice) for choice in choices
+    )
 
 
 def _shown(value: object) -> str:

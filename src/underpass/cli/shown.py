@@ -43,7 +43,7 @@ def tunnel_page(tunnel: Facts, verdict: Facts | None, now: float, notes: Sequenc
             [
                 ("url", _address(tunnel)),
                 ("kind", tunnel["kind"]),
-                ("gates", gates(tunnel)),
+                *gate_lines(tunnel),
                 ("lease", lease(tunnel["lease"], now)),
                 ("engine", tunnel["engine"]),
             ]
@@ -97,6 +97,15 @@ def change_line(change: Facts) -> str:
 def gates(tunnel: Facts) -> str:
     """The gates, or the word for none."""
     return " ".join(tunnel["gates"]) or "public"
+
+
+def gate_lines(tunnel: Facts) -> list[tuple[str, str]]:
+    """The gates for all paths, and below them each rule: what no rule names, they judge."""
+    plain = " ".join(text for text in tunnel["gates"] if not text.startswith("/"))
+    rules = [text for text in tunnel["gates"] if text.startswith("/")]
+    if rules and not plain:
+        plain = "by path"
+    return [("gates", plain or "public"), *(("rule", text) for text in rules)]
 
 
 def lease(terms: Facts, now: float) -> str:

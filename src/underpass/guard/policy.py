@@ -3,7 +3,7 @@
     # policy.toml, in the user's configuration directory; others must not be able to write it
     public_limit = "4h"      # how long --public may last (default 1h)
     longest_lease = "24h"    # how long any tunnel may last (default: no limit but the grammar's)
-    allow_public = false     # no tunnel without a gate (default true)
+    allow_public = false     # no tunnel and no path without a gate (default true)
     capture = "heads"        # record at most this of exchanges: full (default), heads, off
 
 A missing file is the default policy. A policy can be narrowed by another, never widened.
@@ -58,6 +58,8 @@ class Policy:
         """Validate ``spec`` and hold it against the policy; raises the first error found."""
         if spec.public and not self.allow_public:
             raise PolicyForbids(what="a public tunnel", rule="allow_public = false")
+        if not self.allow_public and any(rule.is_open for rule in spec.rules):
+            raise PolicyForbids(what="paths without a gate", rule="allow_public = false")
         spec.validate(public_limit=self.public_limit)
         self.check_seconds(spec, spec.lease.seconds)
 

@@ -8,6 +8,7 @@
     3001 --gate basic:alice --gate ip:10.0.0.0/8 --idle 15m --engine relay
     3001 --host-header origin --health-path /healthz --cors https://app.example.com
     3001 --tls passthrough
+    3001 --peer loopback
     3001 --mcp --name tools
     3001 --gate bearer --gate '/hooks/*=signature:github' --gate /healthz=open
 
@@ -102,6 +103,11 @@ class TunnelSpec:
     rules: tuple[GateRule, ...] = ()
     """Gates for some paths, and choices between gates. What no rule names is judged by ``gates``;
     without any it is open in ``public``, else refused."""
+    peer: Literal["machine", "loopback"] = _SETTLED_LATER
+    """From where an origin on loopback sees visitors come: another address of this machine, or
+    loopback, as its own programs do. When not given: ``loopback`` for a tcp tunnel that is met by
+    ``underpass reach`` alone, like a service behind ``ssh -L``; else ``machine``, so that what
+    trusts its own machine does not trust visitors."""
 
     def __post_init__(self) -> None:
         settle = object.__setattr__
@@ -111,6 +117,8 @@ class TunnelSpec:
             settle(self, "host_header", _default_host_header(self.kind))
         if not self.gates and not self.rules and not self.public:
             settle(self, "gates", (GateSpec("bearer"),))
+        if self.peer is None:
+            settle(self, "peer", self._default_peer)
 
     def validate(self, *, public_limit: int = PUBLIC_LIMIT) -> None:
         """Raise the first ``Misuse`` or ``Refused`` found; policy may give another limit."""
@@ -123,6 +131,11 @@ class TunnelSpec:
         return "open" if is_open else "gated"
 
     @property
+    def _default_peer(self) -> Literal["machine", "loopback"]:
+        is_reached = self.kind is Kind.TCP and self.exposure == "gated"
+        return "loopback" if is_reached else "machine"
+
+    @property
     def every_gate(self) -> tuple[GateSpec, ...]:
         """All gates, those of rules too, each once."""
         ruled = (gate for rule in self.rules for gate in rule.gates)
@@ -132,6 +145,11 @@ class TunnelSpec:
     def gate_texts(self) -> tuple[str, ...]:
         """Gates and rules as written; empty when everybody may come everywhere."""
         return (*map(str, self.gates), *map(str, self.rules))
+
+    @property
+    def shown_gates(self) -> tuple[str, ...]:
+        """What a status says of them: with ``public``, that all but the rules' paths is."""
+        return ("public", *self.gate_texts) if self.public and self.rules else self.gate_texts
 
     @property
     def cidrs(self) -> tuple[str, ...]:
@@ -165,6 +183,7 @@ class TunnelSpec:
         words.extend(word for origin in self.cors for word in ("--cors", origin))
         say("--tls", self.tls, "terminate")
         say("--health", self.health, "proof")
+        say("--peer", self.peer, self._default_peer)
         return tuple(words)
 
     def __str__(self) -> str:
@@ -188,6 +207,7 @@ _ONCE: Final = {
     "--health-path": "health_path",
     "--tls": "tls",
     "--health": "health",
+    "--peer": "peer",
 }
 _OFTEN: Final = ("--gate", "--engine", "--cors")
 
@@ -253,4 +273,5 @@ def _assemble(
         cast(Literal["terminate", "passthrough"], among("tls", "terminate", "passthrough")),
         cast(Literal["proof", "tcp"], among("health", "proof", "tcp")),
         rules,
+        cast(Any, among("peer", "machine", "loopback") if "peer" in once else _SETTLED_LATER),
     )

@@ -35,7 +35,7 @@ class TunnelStatus:
     kind: Kind
     state: TunnelState
     gates: tuple[str, ...]
-    """Texts of the gates; empty with ``--public``."""
+    """Texts of the gates and rules; empty with ``--public``, or ``public`` before its rules."""
     lease: Lease
     engine: str
     """The engine that carries it now."""

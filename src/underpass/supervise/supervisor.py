@@ -228,7 +228,7 @@ class Supervisor:
             url=url or None,
             kind=spec.kind,
             state=self._machine.state,
-            gates=spec.gate_texts,
+            gates=spec.shown_gates,
             lease=Lease(spec.lease.owner, spec.lease.purpose, ends_at),
             engine=self._engine.name,
             verdict=self._machine.verdict,

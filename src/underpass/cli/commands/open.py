@@ -63,7 +63,9 @@ class OpenCommand(SettingsCommand):
     "--gate",
     multiple=True,
     metavar="GATE",
-    help="bearer, basic[:USER], ip:CIDR[,CIDR…] or link; may be repeated. Default: bearer.",
+    help="bearer, basic[:USER], ip:CIDR[,CIDR…], link, mtls:file:CA, signature:SCHEME, "
+    "jwt:ISSUER,aud=AUDIENCE or oauth; may be repeated. A+B: both, A|B: either; /path=GATE and "
+    "/path/*=GATE: for these paths, where open means none. Default: bearer.",
 )
 @click.option("--mcp", is_flag=True, help="ORIGIN is an MCP server, as mcp+http:// says.")
 @click.option("--public", is_flag=True, help="No gate at all. Needs --for of at most 1h.")
@@ -104,6 +106,12 @@ class OpenCommand(SettingsCommand):
     default="proof",
     show_default=True,
     help="tcp: proofs of a tcp tunnel connect to the origin each time.",
+)
+@click.option(
+    "--peer",
+    type=click.Choice(["machine", "loopback"]),
+    help="From where an origin on loopback sees visitors come. Default: another address of this "
+    "machine; loopback for tcp behind underpass reach.",
 )
 @click.option("--cors", multiple=True, metavar="ORIGIN", help="Answer preflights from ORIGIN.")
 @click.option(
@@ -203,6 +211,7 @@ def declared(params: dict[str, Any]) -> TunnelSpec:
         cors=tuple(params["cors"]),
         tls=params["tls"],
         health=params["health"],
+        peer=params["peer"],
     )
 
 
