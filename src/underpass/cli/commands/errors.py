@@ -54,6 +54,9 @@ def every_error() -> list[type[UnderpassError]]:
     from underpass.model.errors import catalogue
 
     for module in pkgutil.walk_packages(underpass.__path__, "underpass."):
+        # The rest of it is a process of its own, whose SDK takes a second to import.
+        if module.name.startswith("underpass.bridge.") and module.name != "underpass.bridge.errors":
+            continue
         # The test kit needs packages that only developers have; it raises no errors of its own.
         if not module.name.startswith(("underpass.testing", "underpass.__main__")):
             # What needs an extra that is not installed cannot raise its errors here either.
