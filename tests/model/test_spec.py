@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from underpass.model import gates, origin, spec
 from underpass.model.duration import LONGEST, format_duration, parse_duration
 from underpass.model.errors import UnderpassError
+from underpass.model.errors_spec import OptionInvalid
 from underpass.model.spec import (
     GateSpec,
     Kind,
@@ -84,7 +85,7 @@ def test_every_example_of_a_gate_is_read_and_written_back() -> None:
 
 def test_every_example_of_a_spec_is_whole_and_written_back() -> None:
     texts = examples(spec.__doc__)
-    assert len(texts) == 10
+    assert len(texts) == 11
     for text in texts:
         read = parse_spec(text)
         read.validate()
@@ -109,6 +110,19 @@ def test_kind_follows_from_the_origin(text: str, kind: Kind) -> None:
 def test_a_spec_without_gates_is_closed_by_a_bearer_gate() -> None:
     assert TunnelSpec(parse_origin("3001")).gates == (GateSpec("bearer"),)
     assert TunnelSpec(parse_origin("3001"), public=True).gates == ()
+
+
+def test_an_origin_sees_loopback_only_where_it_is_met_by_reach_or_somebody_says_so():
+    assert parse_spec("3001").peer == "machine"
+    assert parse_spec("mcp+http://localhost:1/mcp").peer == "machine"
+    assert parse_spec("tcp://localhost:5432").peer == "loopback"
+    assert parse_spec("tcp://localhost:5432 --gate ip:203.0.113.0/24").peer == "machine"
+    assert parse_spec("tcp://localhost:5432 --public --for 30m").peer == "machine"
+    assert parse_spec("3001 --peer loopback").peer == "loopback"
+    assert str(parse_spec("3001 --peer loopback")) == "3001 --peer loopback"
+    assert str(parse_spec("3001 --peer machine")) == "3001"
+    with pytest.raises(OptionInvalid):
+        parse_spec("3001 --peer somewhere")
 
 
 def test_stock_mcp_servers_see_their_own_host_unless_told_otherwise() -> None:
@@ -200,6 +214,7 @@ def specs(draw: st.DrawFn) -> TunnelSpec:
         engines=tuple(draw(st.lists(st.sampled_from(["relay", "ssh", "bore"]), min_size=1))),
         public=draw(st.booleans()),
         host_header=draw(st.sampled_from(["preserve", "origin"])),
+        peer=draw(st.sampled_from([None, "machine", "loopback"])),
         health_path=draw(st.none() | st.just("/healthz")),
         cors=tuple(draw(st.lists(st.just("https://app.example.com"), max_size=2))),
         tls=draw(st.sampled_from(["terminate", "passthrough"])),

@@ -262,6 +262,7 @@ class _Site:
                 cors=spec.cors,
                 tells_visitor=self.options.tell_visitor,
                 health_path=self.delivery.health_path,
+                peer=spec.peer,
             )
             house = Gatehouse(
                 settings,

@@ -37,6 +37,7 @@ class OpenTable(Table):
     host_header: Literal["preserve", "origin"] | None = None
     health_path: str | None = None
     health: Literal["proof", "tcp"] | None = None
+    peer: Literal["machine", "loopback"] | None = None
     cors: list[str] | None = None
     tls: Literal["terminate", "passthrough"] | None = None
     tls_cert: str | None = None
