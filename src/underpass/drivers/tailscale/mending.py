@@ -170,7 +170,7 @@ async def _check_network(socket: str, site: Site) -> Network | None:
     program = shutil.which("tailscale", path=site.environment.get("PATH"))
     if program is None:
         return None
-    words = (program, f"--socket={socket}", "netcheck", "--format=json")
+    words = (program, f"--socket={socket}", "netcheck", "--format=json-line")
     try:
         _, lines = await run_to_end(
             words,
@@ -178,9 +178,7 @@ async def _check_network(socket: str, site: Site) -> Network | None:
             directory=site.directory,
             seconds=NETCHECK_SECONDS,
         )
-        start = next(at for at, line in enumerate(lines) if line.startswith("{"))
-        end = next(at for at, line in enumerate(lines) if line.startswith("}"))
-        told = json.loads("\n".join(lines[start : end + 1]))
+        told = json.loads(next(line for line in lines if line.startswith("{")))
         return Network(bool(told["UDP"]), bool(told["PreferredDERP"]))
     except (EngineMissing, StopIteration, ValueError, KeyError, TypeError):
         return None
