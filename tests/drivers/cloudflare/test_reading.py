@@ -13,6 +13,7 @@ from underpass.drivers.cloudflare.driver import CloudflareDriver
 from underpass.drivers.cloudflare.reading import (
     FOREIGN,
     Began,
+    Counting,
     Joined,
     Named,
     Parted,
@@ -51,6 +52,8 @@ def parted(index: int) -> str:
         (BOX, Named("two-words-more.trycloudflare.com")),
         (line("|  https://a.b.localhost:8443  |"), Named("a.b.localhost:8443")),
         (joined(3), Joined(3)),
+        (line("Starting metrics server on 127.0.0.1:2000/metrics"), Counting(2000)),
+        (line("Starting metrics server on 192.0.2.1:2000/metrics"), None),
         (parted(0), Parted(0)),
         (line("Connection terminated", connIndex=2, error="EOF"), Parted(2)),
         (line("Updated to new configuration", config='{"ingress":[{"service":"unix:/a"}]}'),

@@ -18,6 +18,7 @@ from tests.engines.cloudflare.bench import (
     access_tcp,
 )
 
+from underpass.drivers.base import Counts
 from underpass.drivers.errors import EngineAway, EngineRefused
 from underpass.drivers.foreign_engine import ForeignEngine
 from underpass.model.errors import UnderpassError
@@ -238,6 +239,19 @@ async def test_a_public_side_that_limits_visitors_shows_in_the_status(
         assert verdict.layer == "relay"
         named.edge.door.weather.answer = None
         assert (await tunnel.control.prove()).ok
+
+
+async def test_its_own_numbers_can_be_asked_for(named: CloudflareBench) -> None:
+    async with HttpOrigin() as origin:
+        tunnel = await named.open(f"{origin.port}")
+        engine = tunnel.engine
+        assert isinstance(engine, Counts)
+        before = await engine.counters()
+        await ask(named, url_of(tunnel), "/", bearer(tunnel))
+        assert (await engine.counters()).requests >= before.requests + 1
+        await tunnel.close()
+        with pytest.raises(EngineAway):
+            await engine.counters()
 
 
 async def test_two_tunnels_of_one_machine_do_not_meet(named: CloudflareBench) -> None:

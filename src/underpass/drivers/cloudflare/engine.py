@@ -18,14 +18,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from underpass.drivers.base import LinkPhase, LinkView
+from underpass.drivers.base import Counters, LinkPhase, LinkView
 from underpass.drivers.cloudflare.desk import Desk
 from underpass.drivers.cloudflare.identity import check_files
+from underpass.drivers.cloudflare.metrics import ask_counters
 from underpass.drivers.cloudflare.reading import FOREIGN, Reading
 from underpass.drivers.cloudflare.settings import CloudflareSettings
 from underpass.drivers.cloudflare.stranger import is_stopped_outside
 from underpass.drivers.cloudflare.websocket_dial import WebSocketDials
-from underpass.drivers.errors import EngineRefused
+from underpass.drivers.errors import EngineAway, EngineRefused
 from underpass.drivers.foreign_engine import ForeignEngine
 from underpass.drivers.observations import Carrying, Faltering, Observation, Refusal
 from underpass.drivers.plans import Plan, Site
@@ -41,7 +42,10 @@ FINAL_SECONDS: Final = 3.0
 
 
 class CloudflareEngine(ForeignEngine):
-    """One tunnel by one cloudflared, for visitors over HTTP. Satisfies ``GuardsOutside``."""
+    """One tunnel by one cloudflared, for visitors over HTTP.
+
+    Satisfies ``GuardsOutside`` and ``Counts``.
+    """
 
     scheme = "https"
 
@@ -63,6 +67,14 @@ class CloudflareEngine(ForeignEngine):
         finally:
             if desk is not None:
                 await desk.close()
+
+    # Counts
+
+    async def counters(self) -> Counters:
+        """See ``Counts``: since cloudflared was last started."""
+        if not self._reading.metrics_port:
+            raise EngineAway(self.name, "metrics-away", "it does not run")
+        return await ask_counters(self._reading.metrics_port)
 
     # GuardsOutside
 

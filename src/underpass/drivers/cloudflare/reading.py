@@ -67,8 +67,16 @@ class Reconfigured:
     """Where it sends visitors, rule by rule."""
 
 
-Said = Began | Named | Joined | Parted | Reconfigured | Refusal
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Its own numbers are at this loopback port."""
 
+    port: int
+
+
+Said = Began | Named | Joined | Parted | Reconfigured | Counting | Refusal
+
+_METRICS: Final = re.compile(r"Starting metrics server on 127\.0\.0\.1:(\d{1,5})/metrics")
 _BEGINNINGS: Final = ("Thank you for trying Cloudflare Tunnel", "Starting tunnel")
 _PARTINGS: Final = (
     "Lost connection with the edge",
@@ -91,6 +99,8 @@ def read_line(line: str) -> Said | None:
         return Began()
     if match := _BOX.fullmatch(message):
         return Named(match[1])
+    if match := _METRICS.fullmatch(message):
+        return Counting(int(match[1]))
     if message == "Registered tunnel connection":
         return Joined(index)
     if message in _PARTINGS:
@@ -137,6 +147,8 @@ class Reading:
     def __init__(self, *, scheme: str = "https", door: str = "") -> None:
         """``door`` is the one service to which visitors may be sent; "" allows none."""
         self.door = door
+        self.metrics_port = 0
+        """Where its own numbers are; 0 before it has said so."""
         self.is_lost = False
         """Every connection that there was is gone."""
         self.is_foreign = False
@@ -152,6 +164,7 @@ class Reading:
             return said
         if isinstance(said, Began):
             self._joined.clear()
+            self.metrics_port = 0
             self._authority, self.is_lost, self.is_foreign = "", False, False
         elif isinstance(said, Named):
             self._authority = said.authority
@@ -163,6 +176,8 @@ class Reading:
             return self._part(said.index)
         elif isinstance(said, Reconfigured):
             return self._reconfigure(said.services)
+        elif isinstance(said, Counting):
+            self.metrics_port = said.port
         return None
 
     @property
