@@ -84,6 +84,7 @@ class Tunnel:
         seconds: float = 5.0,
         clock: Clock | None = None,
         proxy: tuple[str, int] | None = None,
+        closed_paths: tuple[str, ...] = ("/",),
     ) -> HttpProbe:
         specs = [parse_gate(text) for text in self.gates]
         cidrs = self.cidrs or tuple(cidr for spec in specs for cidr in spec.cidrs)
@@ -93,6 +94,7 @@ class Tunnel:
             clock or SystemClock(),
             stranger=foreign_address(cidrs) if cidrs else None,
             gate_kinds=tuple(spec.kind for spec in specs),
+            closed_paths=closed_paths,
             seconds=seconds,
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
+from underpass.guard.gates import Pass
 from underpass.http.messages import ResponseHead
 from underpass.model.verdict import Layer, LayerStatus
 from underpass.prove import findings
@@ -87,6 +88,43 @@ async def test_both_an_address_and_a_credential_are_proved(open_tunnel: OpenTunn
     tunnel = await open_tunnel("ip:127.0.0.0/8", "bearer")
     assert (await tunnel.probe().closed()).failed is None
     assert tunnel.edge.requests == 2
+
+
+async def test_the_closed_paths_are_tried_in_turn_a_few_at_a_time(
+    open_tunnel: OpenTunnel,
+) -> None:
+    tunnel = await open_tunnel("bearer")
+    probe = tunnel.probe(closed_paths=tuple(f"/p{number}" for number in range(6)))
+    judge, asked = tunnel.gatehouse._house.guard.judge_http, []
+
+    def noting(head: Any, peer: Any) -> Any:
+        asked.append(head.target)
+        return judge(head, peer)
+
+    tunnel.gatehouse._house.guard = Noting(tunnel.gatehouse._house.guard, noting)
+    for _ in range(2):
+        assert (await probe.closed()).failed is None
+    assert asked == [b"/p0", b"/p1", b"/p2", b"/p3", b"/p4", b"/p5", b"/p0", b"/p1"]
+
+
+async def test_one_path_that_lets_a_stranger_in_fails_the_gate(open_tunnel: OpenTunnel) -> None:
+    tunnel = await open_tunnel("bearer")
+    judge = tunnel.gatehouse._house.guard.judge_http
+
+    def leaking(head: Any, peer: Any) -> Any:
+        return Pass() if head.target == b"/b" else judge(head, peer)
+
+    tunnel.gatehouse._house.guard = Noting(tunnel.gatehouse._house.guard, leaking)
+    outcome = await tunnel.probe(closed_paths=("/a", "/b", "/c")).closed()
+    assert fault(outcome) == (Layer.GATE, findings.GATE_OPEN)
+
+
+class Noting:
+    """A guard whose judging somebody looks at."""
+
+    def __init__(self, guard: Any, judge_http: Any) -> None:
+        self.judge_http = judge_http
+        self.answer_headers = guard.answer_headers
 
 
 async def test_a_name_that_does_not_resolve_fails_the_name(open_tunnel: OpenTunnel) -> None:

@@ -290,3 +290,14 @@ def test_a_relay_that_cannot_be_connected_to_is_at_fault_however_long_it_lasts()
         verdict = at(known, began + 1.0)
         assert verdict.layer is Layer.RELAY
         assert verdict.layers[Layer.TLS].status is LayerStatus.UNKNOWN
+
+
+def test_in_public_the_gate_is_open_and_with_rules_once_they_were_proved() -> None:
+    assert at(evidence(public=True), 0.0).layers[Layer.GATE].status is LayerStatus.OPEN
+    ruled = Evidence(public=True, ruled=True, live_interval=15.0, closed_interval=60.0)
+    ruled.probed(through(0.0))
+    assert at(ruled, 0.1).layers[Layer.GATE].status is LayerStatus.UNKNOWN
+    ruled.probed(refused(0.0))
+    assert at(ruled, 0.2).layers[Layer.GATE].status is LayerStatus.OPEN
+    ruled.probed(Outcome(1.0, 1.1, {Layer.GATE: failed(findings.GATE_OPEN)}))
+    assert at(ruled, 1.2).layers[Layer.GATE].code == findings.GATE_OPEN
