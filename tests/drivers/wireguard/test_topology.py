@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -191,3 +192,14 @@ def test_everybody_reaches_everybody_by_exactly_one_neighbour(
         assert sorted(reached) == sorted(set(names) - {name})
         for near in topology.neighbours(name):
             assert name in topology.neighbours(near)
+
+
+def test_the_example_in_the_documentation_is_one() -> None:
+    page = Path(__file__).parents[3] / "docs" / "wireguard.md"
+    example = page.read_text("utf-8").split("```toml\n")[1].split("```")[0]
+    topology = parse_topology(example.replace('"…"', f'"{KEY}"'))
+    assert [str(host.address) for host in topology.hosts.values()] == [
+        "10.77.0.1",
+        "10.77.0.2",
+        "10.77.0.9",
+    ]
