@@ -105,7 +105,8 @@ _PART_VALUE = re.compile(rb'"?[^\r\n]{0,512}\r?\n(?:[^\r\n]{1,512}\r?\n){0,8}\r?
 _PAIR_END = re.compile(rb"[&;\s\"'<>\\]|\Z")
 _SCALAR = re.compile(rb"[^\s,\]}]*")
 _MEMBER = re.compile(rb'"([\w.$\[\] -]{2,80})\\{0,7}"(?::|(?:\s|data:|\\[nrt]){1,64}:)')
-_LAST_WORD = re.compile(rb"[A-Za-z0-9_.-]+(?=\[?[A-Za-z0-9_.-]*\]?\Z)")
+_LAST_WORDS = re.compile(rb"([A-Za-z0-9_.-]*)\[?([A-Za-z0-9_.-]*)\]?\Z")
+"""``name``, and both names of ``name[inner]``."""
 _ESCAPED_NAME = re.compile(rb'"((?:[^"\\\n]|\\[^\n]){1,400}?)"\s*:')
 _STRUCTURE = re.compile(rb'[{}\[\]"]')
 
@@ -159,8 +160,8 @@ def _has_telling_name(text: bytes) -> bool:
         return True
     if b"=" in text:
         for piece in text.split(b"=")[:-1]:
-            word = _LAST_WORD.search(piece[-_LONGEST_NAME:])
-            if word is not None and announces_secret_in_query(word.group()):
+            words = _LAST_WORDS.search(piece[-_LONGEST_NAME:])
+            if words is not None and any(map(announces_secret_in_query, words.groups())):
                 return True
         return b'name="' in text
     return False
