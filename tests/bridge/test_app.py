@@ -31,6 +31,12 @@ HELLO = {
     },
 }
 
+NEWEST = {**JSON, "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/list"}
+META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
 
 async def process_of(client: mcp.Client) -> int:
     found = (await client.call_tool("process", {})).structured_content
@@ -69,6 +75,41 @@ async def test_requests_without_sessions_share_one_process(short: Path):
         # Both clients number their requests alike: nothing of one may reach the other.
         await asyncio.gather(count("one", one), count("two", two))
         assert steps == {"one": [0, 1, 2, 3, 4, 5], "two": [0, 1, 2, 3, 4, 5]}
+
+
+async def test_everybody_who_listens_hears_under_an_id_of_their_own(short: Path):
+    async with (
+        asyncio.timeout(DEADLINE),
+        bridged(short) as (_, socket),
+        client_of(socket, "stateless") as one,
+        client_of(socket, "stateless") as two,
+        one.listen(resources_list_changed=True) as first,
+        two.listen(resources_list_changed=True) as second,
+    ):
+        await one.call_tool("change", {})
+        assert [type(await anext(each)).__name__ for each in (first, second)] == [
+            "ResourcesListChanged",
+            "ResourcesListChanged",
+        ]
+
+
+async def test_a_visitor_who_does_not_read_holds_up_nobody_else(short: Path):
+    meta = {**META, "progressToken": 1}
+    arguments = {"start": 50_000, "interval": 0}
+    params = {"name": "count_down", "arguments": arguments, "_meta": meta}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    body = json.dumps(asked).encode()
+    fields = {**NEWEST, "Mcp-Method": "tools/call", "Mcp-Name": "count_down", "Host": "localhost"}
+    lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
+    head = "POST /mcp HTTP/1.1\r\n" + "".join(lines) + f"Content-Length: {len(body)}\r\n\r\n"
+    async with asyncio.timeout(DEADLINE), bridged(short) as (_, socket):
+        reader, writer = await asyncio.open_unix_connection(str(socket), limit=1024)
+        writer.write(head.encode() + body)
+        assert await reader.readuntil(b"notifications/progress")
+        async with client_of(socket, "stateless") as client:
+            for _ in range(20):
+                assert await process_of(client)
+        writer.close()
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -225,13 +266,6 @@ async def test_the_shared_process_ends_after_idle_time(short: Path):
 async def test_what_is_not_there(short: Path, method: str, path: str, status: int):
     async with asyncio.timeout(DEADLINE), bridged(short) as (_, socket), http(socket) as plain:
         assert (await plain.request(method, path)).status_code == status
-
-
-NEWEST = {**JSON, "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/list"}
-META = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,13 @@ async def count_down(context: Context, start: int, interval: float) -> str:
     return f"counted {start} steps"
 
 
+@server.tool()
+async def change(context: Context) -> str:
+    """Tell all who listen that the resources have changed."""
+    await context.notify_resources_changed()
+    return "told"
+
+
 def note(diary: str, words: str) -> None:
     Path(diary).write_text(words)
 

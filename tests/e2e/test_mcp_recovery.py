@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
+import httpx2
 import mcp
 import pytest
 from mcp.shared.exceptions import MCPError
-from tests.e2e.mcp_stage import ERAS, EVENTS, STATELESS, Server, python_client
+from tests.e2e.mcp_stage import ERAS, EVENTS, STATELESS, Server, python_client, stdio_origin
 from tests.e2e.stage import PATIENCE, Program, Stage, Tunnel
+from tests.e2e.test_mcp_clients import JSON_TYPES, initialise
 from tests.e2e.test_mcp_eras import typescript_client
 
 
@@ -132,3 +136,48 @@ async def asked(client: Program) -> dict[str, object]:
     client.process.stdin.write(b"\n")
     told: dict[str, object] = json.loads(await client.next_line())
     return told
+
+
+@pytest.mark.parametrize("origin", ["http", "stdio"])
+@pytest.mark.parametrize("era", ["sessions", STATELESS])
+async def test_hanging_up_cancels_in_the_one_era_and_not_in_the_other(
+    stage: Stage, server: Server, tmp_path: Path, era: str, origin: str
+):
+    """The tool writes down how it ended; the control is the other era."""
+    origins = {"http": (str(server.port), "--mcp"), "stdio": (stdio_origin(),)}
+    tunnel = await stage.open(*origins[origin])
+    url, diary = f"{tunnel.url}/mcp", tmp_path / "diary"
+    params: dict[str, object] = {"name": "linger", "arguments": {"diary": str(diary)}}
+    asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+    async with (
+        asyncio.timeout(PATIENCE),
+        httpx2.AsyncClient(headers=tunnel.bearer, trust_env=False, timeout=PATIENCE) as http,
+    ):
+        if era == STATELESS:
+            params["_meta"] = META
+            fields = {"MCP-Protocol-Version": VERSION, "Mcp-Method": "tools/call"}
+            fields["Mcp-Name"] = "linger"
+        else:
+            fields = await initialise(http, url)
+        request = http.build_request("POST", url, json=asked, headers={**JSON_TYPES, **fields})
+        call = asyncio.create_task(http.send(request, stream=True), name="a call to hang up on")
+        await until(diary.exists)
+        if call.done():
+            await call.result().aclose()
+        call.cancel()
+        if era != STATELESS:
+            (tmp_path / "diary.go").touch()
+        await until(lambda: diary.read_text() == ("cancelled" if era == STATELESS else "done"))
+
+
+VERSION = "2026-07-28"
+META = {
+    "io.modelcontextprotocol/protocolVersion": VERSION,
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+async def until(wanted: Callable[[], bool]) -> None:
+    """A file tells nobody when it changes."""
+    while not wanted():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)

@@ -246,6 +246,22 @@ async def test_behind_a_link_the_addresses_hold_the_visitors_own_link(
         assert answer.json()["resource"] == f"{url}/up_link/mcp"
 
 
+async def test_a_document_that_breaks_off_never_looks_complete(make_gatehouse: Make):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with asyncio.timeout(10), server:
+        port = server.sockets[0].getsockname()[1]
+        async with tunnel_to(make_gatehouse, port) as (_, client):
+            with pytest.raises(httpx2.TransportError):
+                await client.get(RESOURCE)
+
+
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

@@ -46,8 +46,9 @@ from underpass.bridge.settings import BridgeSettings
 
 COMMIT_SECONDS: Final = 15.0
 """After so long without a word the answer begins as an event stream, below every idle limit."""
-QUEUED: Final = 64
-"""Messages that may wait for one slow visitor before the process is no longer read."""
+QUEUED: Final = 256
+"""Messages that may wait for one slow visitor; at one more its answer is broken off, since all the
+others wait for the same process."""
 
 _EVENTS: Final = [
     (b"content-type", b"text/event-stream"),
@@ -101,7 +102,8 @@ class Stateless:
                 return
             async with anyio.create_task_group() as group:
                 group.start_soon(_watch_departure, receive, group.cancel_scope)
-                await _stream(inlet, send)
+                with suppress(anyio.EndOfStream):  # too slow: what is left unsent shows it
+                    await _stream(inlet, send)
                 group.cancel_scope.cancel()
             number = self._calls.forget(outlet)
             if number is not None:
@@ -152,12 +154,10 @@ class Stateless:
             meant = self._calls.incoming(message)
             if meant is not None:
                 owner, told, _ = meant
-                with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    await owner.send(told)
+                _hand_over(owner, told)
             self._note_quiet()
         for owner, request_id in self._calls.take_all():
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await owner.send(ended(request_id))
+            _hand_over(owner, ended(request_id))
 
     def _note_quiet(self) -> None:
         if not len(self._calls):
@@ -202,6 +202,15 @@ def _refusal(request_id: Any, code: int, message: str, data: Any = None) -> Resp
         error = ErrorData(code=code, message=message, data=data)
     status = ERROR_CODE_HTTP_STATUS.get(code, 200)
     return respond(status, JSONRPCError(jsonrpc="2.0", id=request_id, error=error))
+
+
+def _hand_over(owner: _Outlet, message: JSONRPCMessage) -> None:
+    try:
+        owner.send_nowait(message)
+    except anyio.WouldBlock:
+        owner.close()
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        pass  # it has left
 
 
 async def _watch_departure(receive: Receive, scope: anyio.CancelScope) -> None:
