@@ -14,13 +14,16 @@ from underpass.assembly import oauth
 from underpass.assembly.oauth import check_url_lasts, guarded_path, make_oauth
 from underpass.drivers.plans import Plan
 from underpass.gatehouse.oauth_door import OAuthDoor
-from underpass.guard.gates import forge
+from underpass.gatehouse.oauth_origin import OriginPages
+from underpass.guard.gates import Peer, forge
 from underpass.guard.oauth.errors import (
     OAuthNeedsTls,
     OAuthNotInstalled,
     OAuthOptionInvalid,
     OAuthUrlChanges,
 )
+from underpass.guard.outcomes import REFUSED
+from underpass.http.messages import RequestHead
 from underpass.model.options import OAuthOptions, OpenOptions, RelayAccess
 from underpass.model.spec import TunnelSpec, parse_spec
 
@@ -172,6 +175,22 @@ def test_tokens_never_travel_in_the_clear(tmp_path: Path, url: str):
     assert not door.takes(b"/.well-known/oauth-protected-resource")
     for good in ("https://tools.example.com", "http://127.0.0.1:8000", "http://t.localhost:9/"):
         door.rebase(good)
+
+
+def test_a_tunnel_that_moves_into_the_clear_admits_nobody(tmp_path: Path, caplog: Any):
+    door = opened(tmp_path, "3001 --gate oauth")
+    door.rebase("https://tools.example.com")
+    door.rebase("http://tools.example.com")
+    assert door._desk.books.place is None
+    site = make_oauth(spec("3001 --gate oauth:origin"), options(tmp_path))
+    assert site is not None
+    assert isinstance(site.pages, OriginPages)
+    with pytest.raises(OAuthNeedsTls):
+        site.pages.rebase("http://tools.example.com")
+    gate = forge(spec("3001 --gate oauth:origin").gates, makers=site.makers).gates["oauth:origin"]
+    shown = [(b"Authorization", b"Bearer x")]
+    assert gate.judge(RequestHead(b"GET", b"/", b"x", shown), Peer("")) == REFUSED
+    assert "plain HTTP" in caplog.text
 
 
 def test_only_our_own_paths_are_kept_from_the_origin(tmp_path: Path):

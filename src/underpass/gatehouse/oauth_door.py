@@ -37,13 +37,17 @@ class OAuthDoor:
         )
 
     def rebase(self, public_url: str) -> None:
-        """See ``Pages``. Raises ``OAuthNeedsTls``; nothing is given out then."""
+        """See ``Pages``. Raises ``OAuthNeedsTls``; an engine that moves a tunnel which was public
+        already hears nothing of it, but nobody passes any more."""
         desk, books = self._desk, self._desk.books
+        former = books.place
         if not is_confidential(public_url):
             desk.close()
             books.place = None
+            if former is not None:
+                log.error("the tunnel has moved to plain HTTP: its oauth gate admits nobody there")
+                return
             raise OAuthNeedsTls(public_url)
-        former = books.place
         desk.rebase(public_url)
         place = books.place
         assert place is not None

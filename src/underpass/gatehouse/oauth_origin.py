@@ -6,10 +6,14 @@ them to the public one, as it does whichever gate stands there.
 
 from __future__ import annotations
 
+import logging
+
 from underpass.gatehouse.inner_app import AsgiApp, Message
 from underpass.guard.oauth.errors import OAuthNeedsTls
 from underpass.guard.oauth.origin_gate import OriginOAuthGate
 from underpass.guard.oauth.place import is_confidential, place_of
+
+log = logging.getLogger(__name__)
 
 
 class OriginPages:
@@ -33,11 +37,15 @@ class OriginPages:
         return False
 
     def rebase(self, public_url: str) -> None:
-        """See ``Pages``. Raises ``OAuthNeedsTls``."""
-        self._gate.place = None
-        if not is_confidential(public_url):
+        """See ``Pages``. Raises ``OAuthNeedsTls`` for the first address; see ``OAuthDoor``."""
+        former = self._gate.place
+        if is_confidential(public_url):
+            self._gate.place = place_of(public_url, self._path)
+            return
+        self._gate.close()
+        if former is None:
             raise OAuthNeedsTls(public_url)
-        self._gate.place = place_of(public_url, self._path)
+        log.error("the tunnel has moved to plain HTTP: its oauth gate admits nobody there")
 
 
 async def _nothing(scope: Message, receive: object, send: object) -> None:

@@ -89,7 +89,11 @@ class SignInPages:
             return self._gone()
         if sign_in.decision is not Decision.WAITING:
             self._desk.sign_ins.take(sign_in)
-            return self._redirect(self._desk.server.grant(sign_in.asked, sign_in.visitor))
+            try:
+                reply = self._desk.server.grant(sign_in.asked, sign_in.visitor)
+            except RequestRefused:  # the client was forgotten meanwhile
+                return self._gone()
+            return self._redirect(reply)
         if self._desk.provider is None:
             return self._waiting_page(sign_in)
         if "go" not in request.query_params:

@@ -20,10 +20,8 @@ from underpass.http.writer import request_bytes
 from underpass.model.origin import Kind, Origin
 
 VISITOR_FIELD: Final = b"Underpass-Visitor"
-"""Who passed the gate (``Pass.identity``), percent-encoded where it is not plain ASCII. A visitor's
-own field of that name is taken away with everything that claims to be ours."""
-
-_READABLE: Final = ":@.#/+-_~ "
+"""Who passed the gate (``Pass.identity``). A visitor's own field of that name is taken away with
+everything that claims to be ours."""
 
 has_dot_segment = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:[/?;\\]|%2[fF]|%5[cC]|$)").search
 """Whether a target could climb out of a base path: ``..`` also as some servers decode it."""
@@ -91,5 +89,5 @@ def rewrite(
     )
     extra = stamp(address, secure=secure, host=head.host)
     if identity:
-        extra.append((VISITOR_FIELD, quote(identity, safe=_READABLE).encode("ascii")))
+        extra.append((VISITOR_FIELD, identity.encode("ascii", "replace")))
     return request_bytes(changed, extra=extra)

@@ -37,7 +37,7 @@ class OAuthGate:
         grant = self._books.look_up_access(value[7:].lstrip(b" "))
         if grant is None:
             return self._refuse(is_invalid=True)
-        return Pass(_STRIP, identity=f"oauth:{grant.visitor.label}")
+        return Pass(_STRIP, identity=grant.visitor.identity)
 
     def _refuse(self, *, is_invalid: bool) -> Deny:
         place = self._books.place

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from underpass.guard.oauth.place import Place
-from underpass.guard.outcomes import PASSED, Deny, Outcome, Pass
+from underpass.guard.outcomes import PASSED, REFUSED, Deny, Outcome, Pass
 from underpass.guard.peer import Peer
 from underpass.http.messages import RequestHead
 
@@ -39,10 +39,17 @@ class OriginOAuthGate:
     def __init__(self) -> None:
         self.place: Place | None = None
         """None until the tunnel's public URL is known."""
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Admit nobody: tokens would travel in the clear."""
+        self.place, self._is_closed = None, True
 
     def judge(self, head: RequestHead, peer: Peer) -> Outcome:
         """See ``Gate``."""
         path = head.target.partition(b"?")[0]
+        if self._is_closed:
+            return REFUSED
         if self._is_for_signing_in(path):
             return PASSED
         given = [value for name, value in head.headers if name.lower() == b"authorization"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Literal
+from urllib.parse import quote
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, ClientMixin, TokenMixin
 
@@ -71,6 +72,11 @@ class Visitor:
     """Stable: the provider's ``sub``, or the owner who approved."""
     label: str
     """For people: an address, or a name."""
+
+    @property
+    def identity(self) -> str:
+        """As gates tell (``Pass.identity``): percent-encoded where it is not plain ASCII."""
+        return "oauth:" + quote(self.label, safe="@.+-_/#:~")[:200]
 
 
 @dataclass(frozen=True, slots=True)
