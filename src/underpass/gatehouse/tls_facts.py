@@ -6,8 +6,10 @@ Both are read from the TLS layer that runs here, where it has verified them, and
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 from underpass.guard.peer import ClientCertificate, Peer
 
@@ -38,18 +40,19 @@ def known_by_tls(peer: Peer, tls: ssl.SSLObject) -> Peer:
 
 def _certificate(tls: ssl.SSLObject) -> ClientCertificate | None:
     """The verified certificate; without a demand for one, or when none was shown, None."""
-    raw, told = tls.getpeercert(binary_form=True), tls.getpeercert()
+    raw = tls.getpeercert(binary_form=True)
+    told: Mapping[str, Any] | None = tls.getpeercert()
     if not raw or not told:
         return None
     return ClientCertificate(
         _names(told),
         sha256(raw).hexdigest(),
-        float(ssl.cert_time_to_seconds(str(told["notBefore"]))),
-        float(ssl.cert_time_to_seconds(str(told["notAfter"]))),
+        float(ssl.cert_time_to_seconds(told["notBefore"])),
+        float(ssl.cert_time_to_seconds(told["notAfter"])),
     )
 
 
-def _names(told: ssl._PeerCertRetDictType) -> tuple[str, ...]:
+def _names(told: Mapping[str, Any]) -> tuple[str, ...]:
     alternatives = tuple(
         value for kind, value in told.get("subjectAltName", ()) if kind in {"DNS", "email", "URI"}
     )
