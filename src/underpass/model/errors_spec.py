@@ -8,7 +8,7 @@ from underpass.model.errors import Misuse, Refused
 
 _ORIGIN_HINT = (
     "write 3001, HOST:PORT, http://HOST:PORT/BASE, tcp://HOST:PORT, unix:///PATH, "
-    "tcp+unix:///PATH or mcp+http://HOST:PORT/mcp"
+    "tcp+unix:///PATH, mcp+http://HOST:PORT/mcp, mcp+unix:///PATH or 'mcp+stdio:COMMAND …'"
 )
 
 _GATE_HINT = (
