@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest import SkipTest, mock
 
@@ -34,12 +35,16 @@ class Funnelled(LoopbackTailnet):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.alpha: Node
+        self.stranger: Node
+        """A node that has joined nothing."""
 
     async def start(self) -> None:
         await super().start()
         self.alpha = self.node("alpha")
         await self.alpha.start()
         await self.alpha.join("unneeded")
+        self.stranger = self.node("stranger")
+        await self.stranger.start()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,7 @@ def funnelled() -> Iterator[Funnelled]:
         yield made
     finally:
         made.alpha.stop()
+        made.stranger.stop()
         made.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -77,6 +83,18 @@ class FunnelBench(DriverBench):
 
     async def connect(self, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await self.tailnet.visit(url)
+
+    def wrong_credential(self) -> Options:
+        return {**self.options(), "socket": str(self.tailnet.stranger.socket)}
+
+    @asynccontextmanager
+    async def taken_port(self) -> AsyncIterator[Options]:
+        node = self.tailnet.alpha
+        await node.run("serve", "--bg", "--yes", "--https=443", "http://127.0.0.1:9")
+        try:
+            yield self.options()
+        finally:
+            await node.run("serve", "--https=443", "off")
 
     def far_end(self) -> list[int]:
         return [self.tailnet.pid]

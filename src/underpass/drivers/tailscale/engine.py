@@ -118,8 +118,7 @@ class PrivateNode(ForeignEngine):
             except (Denied, Answered) as error:
                 say(Refusal("node-refused", str(error), fatal=True))
             except Silent as silence:
-                log.debug("tailscaled has ended: %s", silence)
-                return
+                log.debug("tailscaled has ended, or answers no more: %s", silence)
         # It does not end by itself, and without a door it is good for nothing.
         if self.program is not None:
             await self.program.stop()

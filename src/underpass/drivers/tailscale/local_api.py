@@ -133,8 +133,11 @@ class LocalApi:
     async def rules(self) -> list[dict[str, Any]]:
         """The tailnet's rules for what may come in here, as they are now."""
         async with self.news(INITIAL_STATE | INITIAL_MAP) as news:
-            async with asyncio.timeout(CALL_SECONDS):
-                first = await anext(news, None) or {}
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    first = await anext(news, None) or {}
+            except TimeoutError:
+                raise Silent("it does not tell its rules") from None
         found = (first.get("NetMap") or {}).get("PacketFilter")
         return [rule for rule in found or () if isinstance(rule, dict)]
 
