@@ -16,10 +16,12 @@ import pytest
 from tests.edges.wireguard import left_over, marks, visit
 from tests.engines.wireguard.bench import WireGuardBench
 
+from underpass.drivers.base import Counts
 from underpass.drivers.wireguard.configs import wanted_device, wg_quick_file
 from underpass.drivers.wireguard.errors import InterfaceRefused
+from underpass.drivers.wireguard.host import HostFiles, HostInterface
 from underpass.drivers.wireguard.place import Place
-from underpass.drivers.wireguard.rules import Rules
+from underpass.drivers.wireguard.rules import Rules, table_name
 from underpass.testing.driver_suite import bearer, change, refusal, url_of
 from underpass.testing.driver_visits import ask
 from underpass.testing.origins.http import HttpOrigin
@@ -60,6 +62,10 @@ async def test_only_the_gatehouse_is_reached_and_every_rule_is_undone(
             await asyncio.wait_for(visit(bench.net.router, "10.87.0.2", parts.port or 0), 1.0)
         assert (await ask(bench, url_of(tunnel), "/", bearer(tunnel))).status == 200
         assert laptop.run("nft", "list", "ruleset").stdout != before
+        assert isinstance(tunnel.engine, Counts)
+        counted = await tunnel.engine.counters()
+        assert counted.bytes_in > 0
+        assert counted.bytes_out > 0
         await tunnel.close()
     assert laptop.run("nft", "list", "ruleset").stdout == before
     assert left_over(bench.net, "laptop") == []
@@ -238,7 +244,8 @@ async def test_a_far_end_that_something_else_brought_up_needs_a_witness(
     stripped.write_text(relay.run("wg-quick", "strip", str(config)).stdout)
     relay.start("wireguard-go", "-f", interface)
     async with asyncio.timeout(10.0):
-        while relay.run("wg", "setconf", interface, str(stripped), check=False).returncode:
+        words = ("wg", "setconf", interface, str(stripped))
+        while relay.run(*words, check=False).returncode:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     relay.run("ip", "addr", "add", "10.87.0.1/24", "dev", interface)
     relay.run("ip", "link", "set", interface, "up")
@@ -262,3 +269,21 @@ async def test_a_far_end_that_something_else_brought_up_needs_a_witness(
         process.terminate()
         await process.communicate()
     assert process.returncode == 0
+
+
+async def test_what_a_killed_process_left_in_the_kernel_is_removed_and_its_lack_told(
+    bench: WireGuardBench, tmp_path: Path
+) -> None:
+    laptop, interface = bench.net.laptop, bench.net.interface("laptop")
+    place = Place(tmp_path, dict(os.environ), laptop.name)
+    dead = await asyncio.create_subprocess_exec("true")
+    await dead.wait()
+    laptop.run("ip", "link", "add", interface, "type", "veth", "peer", "name", "vekept")
+    laptop.run("nft", "add", "table", "inet", table_name(interface, dead.pid))
+    files = HostFiles(bench.net.file, bench.net.keys, "laptop")
+    host = HostInterface(files, interface, place, userspace=False, ports=lambda: (80,))
+    with pytest.raises(InterfaceRefused, match="this kernel has no WireGuard"):
+        await host.bring_up()
+    assert interface not in laptop.run("ip", "-o", "link").stdout
+    await host.take_down()
+    assert left_over(bench.net, "laptop") == []

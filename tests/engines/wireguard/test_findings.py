@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -132,3 +135,37 @@ async def test_a_nat_that_forgets_is_survived_unnoticed(net: WireGuardNet) -> No
         while port() == former:  # noqa: ASYNC110  (a device tells nobody of its changes)
             await asyncio.sleep(0.1)
     assert laptop.lines[since:] == []
+
+
+async def test_the_status_of_an_interface_tells_ages_counters_and_findings(
+    net: WireGuardNet,
+) -> None:
+    relay = await net.up("relay")
+    laptop = await net.up("laptop")
+    await laptop.peer("relay", "live")
+    await relay.peer("laptop", "live")
+    words = (
+        *(sys.executable, "-m", "underpass", "wg", "status", str(net.file)),
+        *("--netns",),
+    )
+
+    async def status(host: str, *more: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(*words, net.namespace(host).name, "--interface", net.interface(host), host, *more),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(40.0):
+            out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    code, out = await status("laptop", "--json")
+    (peer,) = json.loads(out)["peers"]
+    assert (code, peer["host"], peer["state"]) == (0, "relay", "live")
+    assert 0 <= peer["handshake_age"] < 30
+    assert peer["received"] > 0
+    assert peer["sent"] > 0
+    code, out = await status("relay")
+    assert code == 5
+    assert re.search(r"^laptop +live +\d+ s ago +\d+ +\d+$", out, re.MULTILINE)
+    assert re.search(r"^ci +waiting +never +0 +0$", out, re.MULTILINE)

@@ -14,6 +14,7 @@ _COMMANDS = {
     "config": Entry("underpass.cli.commands.wireguard_config", "Write files for wg-quick."),
     "pack": Entry("underpass.cli.commands.wireguard_pack", "Gather what one machine needs."),
     "up": Entry("underpass.cli.commands.wireguard_up", "Take part as HOST until told to end."),
+    "status": Entry("underpass.cli.commands.wireguard_status", "Ask each neighbour, and judge."),
     "witness": Entry(
         "underpass.cli.commands.wireguard_witness", "Dial back for neighbours' proofs."
     ),

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
-from underpass.drivers.base import Driver, LinkPhase, LinkView, Opened
+from underpass.drivers.base import Counters, Driver, LinkPhase, LinkView, Opened
 from underpass.drivers.circuit import Circuit
 from underpass.drivers.errors import EngineAway
 from underpass.drivers.keeper import Keeper, Tell
@@ -37,9 +38,13 @@ from underpass.model.errors import UnderpassError
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 
+HOPELESS: Final = (Code.WRONG_KEY, Code.PATH_BLOCKED, Code.NEVER)
+"""Findings with which an opening is given up; the same call may be made again."""
+
 
 class InterfaceEngine:
-    """Carries one tunnel by an interface. Satisfies ``Engine``, ``DialsPublic``, ``Redials``."""
+    """Carries one tunnel by an interface. Satisfies ``Engine``, ``DialsPublic``, ``Redials`` and
+    ``Counts``."""
 
     def __init__(
         self,
@@ -162,6 +167,18 @@ class InterfaceEngine:
         if self._run is not None:
             self._run.redial(why)
 
+    # Counts
+
+    async def counters(self) -> Counters:
+        """What the device itself counted, of all its peers; connections are not its business."""
+        if self._host is None:
+            return Counters()
+        peers = (await self._host.control.read()).peers.values()
+        return Counters(
+            bytes_in=sum(peer.received for peer in peers),
+            bytes_out=sum(peer.sent for peer in peers),
+        )
+
     # Looking after it
 
     def _make_run(self, plan: Plan, url: str) -> Keeper | KernelRun:
@@ -222,7 +239,7 @@ class InterfaceEngine:
         if self._view.phase is not LinkPhase.DIALLING:
             if former is None or former.code is not finding.code:
                 tell(Faltering(finding.code.value, f"{name}: {finding.detail}"))
-        elif finding.code in (Code.WRONG_KEY, Code.PATH_BLOCKED, Code.NEVER):
+        elif finding.code in HOPELESS and (self._ending is None or self._ending.done()):
             refusal = Refusal(
                 finding.code.value, f"{name}: {finding.detail}", finding.hint, finding.is_final
             )

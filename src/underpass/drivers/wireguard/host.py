@@ -122,7 +122,10 @@ class HostInterface:
         self._mark = self.files.mark()
         if self._guarded:
             forwards = self.topology.forwards(self.files.host)
-            await self._rules.put(self.me.address, self._ports(), forwards=forwards)
+            is_ours = await self._rules.put(self.me.address, self._ports(), forwards=forwards)
+            if is_ours and not self._userspace:
+                # The kernel keeps an interface when the process that made it was killed.
+                await self.links.remove(self.interface)
         if not self._userspace:
             if not await self.links.make(self.interface):
                 why = "this kernel has no WireGuard, and there is no wireguard-go"

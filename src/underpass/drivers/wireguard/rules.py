@@ -72,11 +72,13 @@ class Rules:
         self._interface = interface
         self.table = table_name(interface, os.getpid())
 
-    async def put(self, address: Address, ports: Iterable[int], *, forwards: bool) -> None:
-        """Put the rules in force. Raises ``InterfaceRefused``: without them nothing is opened."""
+    async def put(self, address: Address, ports: Iterable[int], *, forwards: bool) -> bool:
+        """Put the rules in force; returns whether a killed process of ours had left some for this
+        interface. Raises ``InterfaceRefused``: without them nothing is opened."""
         if not self._place.has("nft"):
             raise InterfaceRefused(self._interface, "there is no program nft", HOW_TO_GET_IT)
-        for table in [self.table, *await self._stale()]:
+        stale = await self._stale()
+        for table in [self.table, *stale]:
             await self._place.run("nft", "delete", "table", "inet", table)
         path = self._place.directory / "rules.nft"
         path.write_text(
@@ -90,6 +92,7 @@ class Rules:
         if code:
             why = f"nft refused the rules that guard it: {said(lines)}"
             raise InterfaceRefused(self._interface, why)
+        return bool(stale)
 
     async def remove(self) -> None:
         """Undo exactly what ``put`` did. Idempotent."""
