@@ -75,6 +75,23 @@ async def test_each_path_of_a_tunnel_has_its_gate_and_the_proof_tries_them_all(
         assert [seen.target for seen in origin.requests] == ["/healthz", "/", "/hooks/x"]
 
 
+async def test_a_large_webhook_is_held_and_passed_on_within_the_relays_credit() -> None:
+    gates = ["signature:github"]
+    async with HttpOrigin() as origin, underpass.open(origin.port, gates=gates) as tunnel:
+        body = bytes(range(256)) * 8192
+        signed = (
+            f"X-Hub-Signature-256: sha256={hmac.new(SECRET.encode(), body, sha256).hexdigest()}"
+        )
+        assert await ask(tunnel, "/hooks", signed, body=body[:-1]) == 403
+        assert not origin.requests
+        assert await ask(tunnel, "/hooks", signed, body=body) == 200
+        (seen,) = origin.requests
+        assert (seen.body_length, seen.body_sha256) == (len(body), sha256(body).hexdigest())
+        too_much = bytes(26 * 1024 * 1024)
+        assert await ask(tunnel, "/hooks", signed, body=too_much) == 413
+        assert len(origin.requests) == 1
+
+
 async def test_in_public_the_gate_layer_is_open_once_the_rules_keep_strangers_out() -> None:
     gates = ["/admin/*=bearer"]
     async with (

@@ -72,6 +72,7 @@ class Guard:
         self._ips = tuple(gate for gate in every if isinstance(gate, IpGate))
         self._bearer = next((gate for gate in every if isinstance(gate, BearerGate)), None)
         self._link = next((gate for gate in every if isinstance(gate, LinkGate)), None)
+        self._by_path = any(rule.paths for rule in self._rules)
         self._default = self._find_default(public)
         self._table = PathTable(
             [(path, rule.choices) for rule in self._rules for path in rule.paths], self._default
@@ -92,7 +93,7 @@ class Guard:
             linked = self._link.judge(head, peer)
             if isinstance(linked, Pass) and linked.target is not None:
                 head = _with_target(head, linked.target)
-        choices = self._table.find(head.target) if self._rules else self._default
+        choices = self._table.find(head.target) if self._by_path else self._default
         if choices is None:
             return AMBIGUOUS
         outcome = any_of(choices, partial(self._ask, head, peer, linked))
@@ -184,7 +185,7 @@ class Guard:
         return ""
 
     def _leads_to(self, path: str, choices: Choices) -> bool:
-        return not self._rules or self._table.find(path.encode()) is choices
+        return not self._by_path or self._table.find(path.encode()) is choices
 
 
 def _rank(gate: Gate) -> int:
