@@ -16,14 +16,18 @@ from tests.edges.headscale import OPEN_POLICY
 from tests.edges.tailscale import QUIET, path_with_engines
 from tests.engines.tailscale.tailnet import CUTS, Tailnet, visit
 
+from underpass.drivers.tailscale import session
 from underpass.testing.driver_bench import PATIENCE, DriverBench, Options
-from underpass.testing.driver_suite import DriverSuite, bearer, refusal, url_of
+from underpass.testing.driver_suite import DriverSuite, bearer, change, refusal, url_of
 from underpass.testing.driver_visits import ask
 from underpass.testing.origins.http import HttpOrigin
 
 pytestmark = [pytest.mark.xdist_group("tailscale"), pytest.mark.timeout(120)]
 
 WRONG = "UNDERPASS_TEST_WRONG_KEY"
+ONLY_THE_TUNNEL = {
+    "acls": [{"action": "accept", "proto": "tcp", "src": ["*"], "dst": ["*:80"]}],
+}
 
 
 class PrivateBench(DriverBench):
@@ -128,8 +132,7 @@ async def test_a_tailnet_that_lets_in_more_than_the_tunnel_is_refused(
 async def test_a_tailnet_that_lets_in_the_tunnel_alone_is_taken(
     tailnet: Tailnet, bench: PrivateBench
 ) -> None:
-    only = {"acls": [{"action": "accept", "proto": "tcp", "src": ["*"], "dst": ["*:80"]}]}
-    await tailnet.headscale.set_policy(only)
+    await tailnet.headscale.set_policy(ONLY_THE_TUNNEL)
     try:
         async with HttpOrigin() as origin, HttpOrigin() as other:
             tunnel = await bench.open(f"{origin.port}", {**bench.options(), "inbound": "closed"})
@@ -144,6 +147,24 @@ async def test_a_tailnet_that_lets_in_the_tunnel_alone_is_taken(
                     if await reaches(bench, beside):
                         break
                     await asyncio.sleep(0.2)  # the rules come to the nodes when they come
+    finally:
+        await tailnet.headscale.set_policy(OPEN_POLICY)
+
+
+async def test_rules_that_let_in_more_later_end_the_tunnel_behind_a_shield(
+    tailnet: Tailnet, bench: PrivateBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "RULES_SECONDS", 0.2)
+    await tailnet.headscale.set_policy(ONLY_THE_TUNNEL)
+    try:
+        async with HttpOrigin() as origin, HttpOrigin() as other:
+            tunnel = await bench.open(f"{origin.port}", {**bench.options(), "inbound": "closed"})
+            changes = tunnel.events()
+            await tailnet.headscale.set_policy(OPEN_POLICY)
+            failing = await change(changes, lambda it: it["tunnel"]["state"] == "failing")
+            assert failing["reason"] == "inbound-open"
+            host = urlsplit(url_of(tunnel)).hostname
+            assert not await reaches(bench, f"http://{host}:{other.port}/")
     finally:
         await tailnet.headscale.set_policy(OPEN_POLICY)
 
