@@ -74,4 +74,4 @@ def test_events_carry_their_facts_and_have_distinct_words() -> None:
     assert (line["event"], line["reason"]) == ("link-lost", "reset by peer")
     assert TunnelOpened(1.0).to_dict(STATUS)["event"] == "opened"
     words = [event.event for event in EVENTS]
-    assert len(set(words)) == len(words) == 11
+    assert len(set(words)) == len(words) == 12

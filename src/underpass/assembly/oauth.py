@@ -16,6 +16,7 @@ from underpass.guard.checks import Gate
 from underpass.guard.gates import Forged, GateMaker, Materials
 from underpass.guard.oauth.errors import OAuthNotInstalled, OAuthOptionInvalid, OAuthUrlChanges
 from underpass.guard.oauth.origin_gate import OriginOAuthGate
+from underpass.guard.oauth.redirects import target_of
 from underpass.guard.secrets import read_secret
 from underpass.model.gate_arguments import is_fetchable, parse_oauth
 from underpass.model.gates import GateSpec
@@ -46,6 +47,11 @@ class OAuthSite:
         if self.desk is not None:
             assert not isinstance(self.pages, OriginPages)
             self.pages.networks = _networks(forged, spec)
+            self.desk.on_waiting = lambda sign_in: supervisor.sign_in_waiting(
+                sign_in.code,
+                sign_in.asked.client.name,
+                target_of(sign_in.asked.redirect_uri),
+            )
         self._supervisor = supervisor
 
     def lease_left(self) -> float:

@@ -129,7 +129,7 @@ def try_command(status: TunnelStatus, access: Access) -> str:
     The secret is neither in it nor, when it runs, on any program's command line, which every user
     of the machine can read: the shell's own ``printf`` hands it to curl as configuration.
     """
-    if status.url is None or str(status.kind) == "tcp":
+    if status.url is None or str(status.kind) == "tcp" or access.gate == "oauth":
         return ""
     secret = None if access.token_file is None else shlex.quote(str(access.token_file))
     url = shlex.quote(status.url)
@@ -153,6 +153,8 @@ def reach_command(status: TunnelStatus, access: Access) -> str:
 
 
 def _gate_words(access: Access) -> str:
+    if access.gate == "oauth":
+        return "oauth; you let clients in by underpass approve, or your provider does"
     if access.token_file is None:
         return access.gate
     return f"{access.gate}; the visitors' secret is in {access.token_file} (0600)"

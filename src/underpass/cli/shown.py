@@ -5,6 +5,7 @@ Times are UTC, because those who compare notes about a tunnel sit on both sides 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -86,6 +87,10 @@ def change_line(change: Facts) -> str:
     elif event == "quota-warning":
         whose = "" if change["whose"] == "own" else f" of {change['whose']}"
         told = f"{change['used']} of {change['limit']} {change['what']}{whose} are used"
+    elif event == "sign-in":
+        # A stranger's words: quoted, so that they are not taken for ours, with nothing but ASCII.
+        whom = json.dumps(change["client"])
+        told = f"{whom} asks to be let in: underpass approve {change['code']}"
     elif event == "link-restored":
         told = f"after {change['away_seconds']:.1f} s"
     else:

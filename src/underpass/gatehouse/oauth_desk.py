@@ -50,6 +50,8 @@ class OAuthDesk:
         self.browsers = Browsers()
         self.provider = provider
         self.lease_end = lease_end
+        self.on_waiting: Callable[[SignIn], None] = lambda sign_in: None
+        """Told of each sign-in that begins to wait for the owner."""
         self._path = path
         self._documents = documents
         self._allowance = float(REGISTRATION_BURST)

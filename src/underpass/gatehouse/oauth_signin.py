@@ -80,6 +80,8 @@ class SignInPages:
             return self._message(
                 "Too many sign-ins are waiting", "Try again in a few minutes.", 429
             )
+        if desk.provider is None:
+            desk.on_waiting(sign_in)
         return RedirectResponse(self._own("/signin", id=sign_in.id), 303, _NO_STORE)
 
     async def go_on(self, request: Request) -> Response:

@@ -120,6 +120,18 @@ class QuotaWarning(TunnelChange):
 
 
 @dataclass(frozen=True, slots=True)
+class SignInWaiting(TunnelChange):
+    """Somebody asks to be let in by an oauth gate; the owner decides (``underpass approve``)."""
+
+    event = "sign-in"
+    code: str
+    """As the browser shows it; it opens nothing by itself."""
+    client: str
+    """What the program calls itself."""
+    answer_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class TunnelClosed(TunnelChange):
     """The last event: nothing of the tunnel is left."""
 
@@ -138,5 +150,6 @@ EVENTS: Final[tuple[type[TunnelChange], ...]] = (
     LeaseEnded,
     InstanceSuperseded,
     QuotaWarning,
+    SignInWaiting,
     TunnelClosed,
 )

@@ -19,7 +19,7 @@ from underpass.gatehouse.books import ExchangeRecord
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_relay import LeaseExpired
 from underpass.model.errors_run import NoSuchTunnel
-from underpass.model.events import QuotaWarning, TunnelChange
+from underpass.model.events import QuotaWarning, SignInWaiting, TunnelChange
 from underpass.model.lifecycle import TunnelState
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
@@ -276,6 +276,10 @@ class Supervisor:
     def quota_warned(self, what: str, used: int, limit: int, whose: str, source: str) -> None:
         """Tell whoever watches that a quota is nearly used up."""
         self._publish(QuotaWarning(self._clock.unix(), what, used, limit, whose, source))
+
+    def sign_in_waiting(self, code: str, client: str, answer_to: str) -> None:
+        """Tell whoever watches that somebody waits for the owner's word."""
+        self._publish(SignInWaiting(self._clock.unix(), code, client, answer_to))
 
     def _exchange_ended(self, record: ExchangeRecord) -> None:
         if self._prover is None:

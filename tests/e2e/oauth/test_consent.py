@@ -129,12 +129,14 @@ async def test_what_the_owner_denies_is_refused(stage: Stage, client: Client, pe
 
 
 async def test_a_sign_in_belongs_to_the_browser_that_began_it(
-    stage: Stage, client: Client, person: Person
+    stage: Stage, tunnel: Tunnel, client: Client, person: Person
 ):
     thief = Person()
     await person.visit(client.question())
     await person.answer("yes")
     where, code = person.leads_to, person.code
+    told = await tunnel.event("sign-in")
+    assert (told["code"], told["client"]) == (code, "Example Assistant")
     assert (await thief.visit(where)).status_code == 410
     assert (await stage.run("approve", code)).code == 0
     assert (await thief.visit(where)).status_code == 410
