@@ -72,6 +72,8 @@ class PublicDoor:
     def __init__(self, context: ssl.SSLContext, find: Find) -> None:
         self.port = 0
         self.weather = Weather()
+        self.visits = 0
+        """Heads of visitors so far."""
         self._context = context
         self._find = find
         self._server: asyncio.Server | None = None
@@ -108,6 +110,7 @@ class PublicDoor:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked = read_head(await reader.readuntil(b"\r\n\r\n"))
+        self.visits += 1
         host = asked.get("host").partition(":")[0]
         size = int(asked.get("content-length") or 0)
         if self.weather.answer is not None:

@@ -120,6 +120,22 @@ async def test_a_name_without_a_connection_is_answered_1033(edge: CloudflareEdge
     assert b"1033" in answer
 
 
+async def test_curl_comes_through_it_like_anybody(edge: CloudflareEdge, tmp_path: Path) -> None:
+    tunnel = edge.add("tools")
+    async with cloudflared(edge, tmp_path, tunnel, "hello_world"):
+        await edge.wait_registered(CONNECTIONS)
+        curl = await asyncio.create_subprocess_exec(
+            *("curl", "-sS", "--cacert", str(edge.ca_file), "--max-time", "10"),
+            *("--resolve", f"{tunnel.hostname}:{edge.door.port}:127.0.0.1"),
+            *("-o", str(tmp_path / "page"), "-w", "%{http_code} %{ssl_verify_result}"),
+            edge.url(tunnel),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await curl.communicate()
+    assert said == b"200 0"
+    assert b"Congrats" in (tmp_path / "page").read_bytes()
+
+
 async def test_a_configuration_is_pushed_and_obeyed(edge: CloudflareEdge, tmp_path: Path) -> None:
     tunnel = edge.add("tools", remote={"ingress": [{"service": "http_status:202"}]})
     async with cloudflared(edge, tmp_path, tunnel) as program:
