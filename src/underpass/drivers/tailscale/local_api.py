@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 import httpx2
 
+from underpass.drivers.tailscale.dialling import HOST, dial
 from underpass.drivers.tailscale.serving import Config
 from underpass.drivers.tailscale.state import Status, read_status
 
@@ -26,15 +27,12 @@ CALL_SECONDS: Final = 4.0
 MAX_LINE: Final = 64 * 1024 * 1024
 # A map of 10,000 nodes has some 20 MiB, and comes as one line.
 
-MAX_HEAD: Final = 16 * 1024
-
 INITIAL_STATE: Final = 2
 INITIAL_MAP: Final = 8
 LIMITED: Final = 256
 # Bits of the stream of news: with the first of it the state and our session's id; with the first
 # the map of the tailnet, too; not more than one map each few seconds.
 
-_HOST: Final = "local-tailscaled.sock"
 _HEADERS: Final = {"Tailscale-Cap": "1"}
 
 
@@ -61,7 +59,7 @@ class LocalApi:
         self.path = str(path)
         self._client = httpx2.AsyncClient(
             transport=httpx2.AsyncHTTPTransport(uds=self.path),
-            base_url=f"http://{_HOST}/localapi/v0/",
+            base_url=f"http://{HOST}/localapi/v0/",
             headers=_HEADERS,
             timeout=CALL_SECONDS,
         )
@@ -186,40 +184,7 @@ class LocalApi:
 
         The socket does not block. Raises ``OSError``.
         """
-        ours = await self._connect(socket.AF_UNIX, self.path)
-        try:
-            head = (
-                f"POST /localapi/v0/dial HTTP/1.1\r\nHost: {_HOST}\r\nTailscale-Cap: 1\r\n"
-                "Connection: upgrade\r\nUpgrade: ts-dial\r\nContent-Length: 0\r\n"
-                f"Dial-Host: {host}\r\nDial-Port: {port}\r\nDial-Network: tcp\r\n\r\n"
-            )
-            loop = asyncio.get_running_loop()
-            await loop.sock_sendall(ours, head.encode("ascii"))
-            status, fields = await _read_head(ours)
-            if status == 101:
-                return ours
-        except BaseException:
-            ours.close()
-            raise
-        ours.close()
-        if status == 200 and fields.get("dial-self") == "true":
-            # The way leads over an interface of this machine, which we may use ourselves.
-            address, _, number = fields.get("dial-addr", "").rpartition(":")
-            address = address.strip("[]")
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            return await self._connect(family, (address, int(number or 0)))
-        raise ConnectionRefusedError(f"the node cannot connect to {host}:{port}")
-
-    @staticmethod
-    async def _connect(family: int, address: str | tuple[str, int]) -> socket.socket:
-        made = socket.socket(family, socket.SOCK_STREAM)
-        made.setblocking(False)
-        try:
-            await asyncio.get_running_loop().sock_connect(made, address)
-        except BaseException:
-            made.close()
-            raise
-        return made
+        return await dial(self.path, host, port)
 
     # Common
 
@@ -257,23 +222,6 @@ class LocalApi:
         except ValueError:
             raise Silent(f"{self.path} is no tailscaled: it is no JSON") from None
         return found if isinstance(found, dict) else None
-
-
-async def _read_head(ours: socket.socket) -> tuple[int, dict[str, str]]:
-    """Status and fields of an answer; not one byte of what follows is taken."""
-    loop, head = asyncio.get_running_loop(), bytearray()
-    while not head.endswith(b"\r\n\r\n"):
-        # What comes after it belongs to the caller, so it is read as short as it may be.
-        part = await loop.sock_recv(ours, 1)
-        if not part or len(head) > MAX_HEAD:
-            raise ConnectionResetError("tailscaled ended the connection")
-        head += part
-    first, *lines = head.decode("latin-1").rstrip().split("\r\n")
-    words = first.split(" ", 2)
-    if len(words) < 2 or not words[1].isdigit():
-        raise ConnectionResetError("tailscaled answers with something else")
-    fields = (line.partition(":") for line in lines)
-    return int(words[1]), {name.lower(): value.strip() for name, _, value in fields}
 
 
 def _why(error: httpx2.HTTPError) -> str:
