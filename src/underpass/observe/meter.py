@@ -159,7 +159,7 @@ class Meter:
         unsaved = self._unsaved
         if unsaved is None or unix >= self._month_ends:
             unsaved = self._unsaved = Usage(month_of(unix))
-            self._month_ends = unix + seconds_to_next_month(unix)
+            self._month_ends = unix + seconds_to_next_month(unix) - 1
             self._all_unsaved.append(unsaved)
         unsaved.requests += 1
         unsaved.bytes_up += up
