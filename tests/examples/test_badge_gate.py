@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from importlib.metadata import EntryPoint, EntryPoints
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -62,15 +64,25 @@ class TestBadge(GateSuite):
 # How plug-ins come in.
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
-    def entry_points(*, group: str) -> EntryPoints:
-        return EntryPoints(point for point in points if point.group == group)
+class Install:
+    """Puts packages with entry points where Python looks for installed ones."""
 
-    monkeypatch.setattr(plugged, "entry_points", entry_points)
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._place = place
+        monkeypatch.syspath_prepend(str(place))
+
+    def __call__(self, name: str, value: str) -> None:
+        shutil.copy(FILE, self._place)
+        info = self._place / f"acme_{name.replace('.', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{plugged.GROUP}]\n{name} = {value}\n")
 
 
-def point(name: str, value: str) -> EntryPoint:
-    return EntryPoint(name, value, plugged.GROUP)
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    yield Install(tmp_path, monkeypatch)
+    sys.modules.pop("badge_gate", None)
 
 
 def guard_for(text: str) -> object:
@@ -79,9 +91,8 @@ def guard_for(text: str) -> object:
     return forge(gates, rules=rules, materials=materials)
 
 
-def test_an_installed_gate_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "badge_gate", badge_gate)
-    offer(monkeypatch, point("acme.badge", "badge_gate:make_badge"))
+def test_an_installed_gate_is_found_by_its_entry_point(install: Install) -> None:
+    install("acme.badge", "badge_gate:make_badge")
     gates, rules = parse_gates([f"/staff/*={TEXT}", "/=open"])
     materials = Materials(environment={"BADGE_SECRET": SECRET})
     guard = forge(gates, rules=rules, materials=materials).guard
@@ -91,17 +102,18 @@ def test_an_installed_gate_is_found_by_its_entry_point(monkeypatch: pytest.Monke
     assert isinstance(guard.judge_http(stranger, Peer("")), Deny)
 
 
-def test_only_a_gate_that_is_named_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, point("evil.gate", "no_such_module:make"))
+def test_only_a_gate_that_is_named_is_loaded(install: Install) -> None:
+    install("evil.gate", "no_such_module:make")
+    install("acme.badge", "badge_gate:make_badge")
     assert forge([parse_gate("bearer")]).guard.kinds == ("bearer",)
     with pytest.raises(UnderpassError) as caught:
         guard_for("evil.gate")
     assert caught.value.code == "gate-not-loaded"
     assert "no_such_module" in caught.value.message
+    assert "badge_gate" not in sys.modules
 
 
-def test_a_gate_that_nobody_brings_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch)
+def test_a_gate_that_nobody_brings_is_unknown() -> None:
     with pytest.raises(UnderpassError) as caught:
         guard_for(TEXT)
     assert caught.value.code == "gate-unknown"
@@ -113,8 +125,8 @@ def test_a_kind_that_somebody_else_must_make_is_not_made_here() -> None:
     assert caught.value.code == "gate-not-made"
 
 
-def test_a_plug_in_cannot_take_a_built_in_gates_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, point("bearer", "badge_gate:make_badge"))
+def test_a_plug_in_cannot_take_a_built_in_gates_name(install: Install) -> None:
+    install("bearer", "badge_gate:make_badge")
     assert forge([parse_gate("bearer")]).guard.kinds == ("bearer",)
 
 
