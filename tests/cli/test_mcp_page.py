@@ -10,7 +10,7 @@ import pytest
 
 from underpass.bridge.settings import ENDPOINT, EVENTS_ENDPOINT, BridgeSettings
 from underpass.cli.commands.open import command, declared
-from underpass.gatehouse.mcp_care import SIGNED_NOTE
+from underpass.gatehouse.mcp_attended import SIGNED_NOTE
 from underpass.gatehouse.mcp_documents import LONGEST
 from underpass.model.spec import Kind
 

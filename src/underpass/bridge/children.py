@@ -55,6 +55,8 @@ class Children:
         ``untouched``: nothing has been said to it, not even a greeting: the first message decides
         a newer server's era.
         """
+        if self.in_use >= 2 * self._settings.max_sessions:
+            raise ServerEnded  # those that gave way have not ended yet
         self.in_use += 1
         child = None
         try:

@@ -1,37 +1,19 @@
 """Streamable HTTP without sessions (2026-07-28 and later): every request stands alone.
 
 All of them share one process, since the handles that such a server gives out live in its memory.
-Here a visitor that hangs up has cancelled; the process is told. What a request must look like is
-judged by the official SDK's own rules.
+Here a visitor that hangs up has cancelled; the process is told.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.shared.inbound import (
-    ERROR_CODE_HTTP_STATUS,
-    InboundLadderRejection,
-    classify_inbound_request,
-    find_duplicated_routing_header,
-)
-from mcp_types import (
-    HEADER_MISMATCH,
-    INVALID_REQUEST,
-    PARSE_ERROR,
-    ErrorData,
-    JSONRPCError,
-    JSONRPCMessage,
-    JSONRPCNotification,
-    JSONRPCRequest,
-)
-from pydantic import ValidationError
+from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -40,6 +22,7 @@ from underpass.bridge.answers import answer_full, respond
 from underpass.bridge.child import Child, ServerEnded
 from underpass.bridge.children import Children
 from underpass.bridge.correlation import Correlation
+from underpass.bridge.judgement import judge
 from underpass.bridge.pump import ended
 from underpass.bridge.sessions import Sessions
 from underpass.bridge.settings import BridgeSettings
@@ -80,7 +63,7 @@ class Stateless:
         if request.method != "POST":
             await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
             return
-        asked = _judge(await request.body(), request)
+        asked = judge(await request.body(), request)
         if isinstance(asked, Response):
             await asked(scope, receive, send)
         elif self._child is None and not self._sessions.make_room():
@@ -171,37 +154,6 @@ class Stateless:
             if waiting.cancelled_caught and not len(self._calls):
                 scope.cancel()
                 return
-
-
-def _judge(body: bytes, request: Request) -> JSONRPCRequest | Response:
-    """The request, or the answer that refuses it, in the words of 2026-07-28."""
-    try:
-        decoded = json.loads(body)
-    except (ValueError, RecursionError):
-        return _refusal(None, PARSE_ERROR, "Parse error")
-    if isinstance(decoded, dict) and "id" not in decoded:
-        # The core defines no notification from clients here; those in the field get their 202.
-        return Response(status_code=202)
-    try:
-        asked = JSONRPCRequest.model_validate(decoded)
-    except ValidationError:
-        return _refusal(None, INVALID_REQUEST, "Body must be a single JSON-RPC request")
-    repeated = find_duplicated_routing_header(request.headers.items())
-    if repeated is not None:
-        return _refusal(asked.id, HEADER_MISMATCH, f"{repeated} header appears more than once")
-    headers: Mapping[str, str] = dict(request.headers)
-    judged = classify_inbound_request(decoded, headers=headers)
-    if isinstance(judged, InboundLadderRejection):
-        return _refusal(asked.id, judged.code, judged.message, judged.data)
-    return asked
-
-
-def _refusal(request_id: Any, code: int, message: str, data: Any = None) -> Response:
-    error = ErrorData(code=code, message=message)
-    if data is not None:
-        error = ErrorData(code=code, message=message, data=data)
-    status = ERROR_CODE_HTTP_STATUS.get(code, 200)
-    return respond(status, JSONRPCError(jsonrpc="2.0", id=request_id, error=error))
 
 
 def _hand_over(owner: _Outlet, message: JSONRPCMessage) -> None:
