@@ -28,7 +28,11 @@ class OAuthGate:
 
     def judge(self, head: RequestHead, peer: Peer) -> Outcome:
         """See ``Gate``."""
-        given = [value for name, value in head.headers if name.lower() == b"authorization"]
+        given = [
+            value
+            for name, value in head.headers
+            if len(name) == 13 and name.lower() == b"authorization"
+        ]
         if not given:
             return self._refuse(is_invalid=False)
         value = given[0]

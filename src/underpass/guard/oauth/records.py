@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hmac import compare_digest
 from typing import Literal
 from urllib.parse import quote
@@ -76,7 +77,13 @@ class Visitor:
     @property
     def identity(self) -> str:
         """As gates tell (``Pass.identity``): percent-encoded where it is not plain ASCII."""
-        return "oauth:" + quote(self.label, safe="@.+-_/#:~")[:200]
+        return _identity(self.label)
+
+
+@lru_cache(maxsize=256)
+# Asked at every request of the few who are in.
+def _identity(label: str) -> str:
+    return "oauth:" + quote(label, safe="@.+-_/#:~")[:200]
 
 
 @dataclass(frozen=True, slots=True)
