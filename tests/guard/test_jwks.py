@@ -159,9 +159,22 @@ async def test_a_withdrawn_key_counts_no_longer_than_keys_are_fresh(
     gate = make(server, clock, f",jwks={server.url}/keys")
     token = sign(claims(server.url), kid="rsa")
     assert isinstance(await settle(judge(gate, token)), Pass)
+    assert isinstance(judge(gate, token), Pass)
     server.serve("/keys", {"keys": [public_jwk(ED, kid="ed")]})
     clock.now += FRESH_SECONDS + 1
     assert isinstance(await settle(judge(gate, token)), Deny)
+
+
+async def test_a_key_that_takes_anothers_name_takes_its_tokens_along(
+    server: KeyServer, clock: Clock
+) -> None:
+    gate = make(server, clock, f",jwks={server.url}/keys")
+    token = sign(claims(server.url), kid="rsa")
+    assert isinstance(await settle(judge(gate, token)), Pass)
+    server.serve("/keys", {"keys": [public_jwk(OTHER_RSA, kid="rsa")]})
+    clock.now += FRESH_SECONDS + 1
+    assert isinstance(await settle(judge(gate, token)), Deny)
+    assert isinstance(judge(gate, sign(claims(server.url), OTHER_RSA, kid="rsa")), Pass)
 
 
 async def test_without_an_answer_old_keys_serve_for_an_hour_and_then_nobody_can_say(

@@ -127,6 +127,15 @@ def test_each_request_is_judged_anew(keys: Path) -> None:
     assert isinstance(show(made, token), Deny)
 
 
+def test_verified_signatures_are_remembered_within_bounds(gate: Gate) -> None:
+    for number in range(600):
+        token = sign(claims(sub=f"u{number}"), ED, "EdDSA", kid="ed")
+        assert isinstance(show(gate, bearer(token)), Pass)
+        assert isinstance(show(gate, bearer(token)), Pass)
+        assert isinstance(show(gate, bearer(token[:-20] + b"A" * 20)), Deny)
+    assert len(gate._verified) == 512  # type: ignore[attr-defined]
+
+
 def spare_bits() -> bytes:
     """The same signature in another spelling: the last letter's spare bits set."""
     token = sign(claims(), kid="rsa")

@@ -8,6 +8,8 @@ comes in ``Authorization: Bearer`` or, where the origin wants that field for its
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,7 @@ import jwt
 from underpass.guard.errors import KeysUnreadable
 from underpass.guard.jwks import Keys, PublicKey, read_key_file
 from underpass.guard.jwt_token import (
+    MAX_TOKEN_BYTES,
     TokenHeader,
     Wanted,
     judge_claims,
@@ -38,6 +41,10 @@ WRONG: Final = Deny(
 )
 
 
+MAX_VERIFIED: Final = 512
+# At most 8 MiB. Strangers cannot fill it: what is remembered was signed by the issuer.
+
+
 class JwtGate:
     """See ``Gate``."""
 
@@ -52,6 +59,9 @@ class JwtGate:
         self._keys = keys
         self._wall_clock = wall_clock
         self._jws = jwt.PyJWS(algorithms=list(terms.algorithms))
+        self._verified: dict[bytes, _Verified] = {}
+        """By digest, the oldest first. Only the signature is remembered, and only while the key
+        that verified it is the issuer's: claims are judged anew each time."""
 
     def judge(self, head: RequestHead, peer: Peer) -> Outcome:
         """See ``Gate``. Waits only when the issuer's keys must be fetched first."""
@@ -59,7 +69,10 @@ class JwtGate:
         if shown is None:
             return MISSING
         field, token = shown
-        header = read_header(token, self._algorithms)
+        if len(token) > MAX_TOKEN_BYTES:
+            return WRONG
+        verified = self._verified.get(sha256(token).digest())
+        header = read_header(token, self._algorithms) if verified is None else verified.header
         if header is None:
             return WRONG
         key = self._keys.find(header.key_id, header.algorithm)
@@ -70,22 +83,39 @@ class JwtGate:
                 return self._judge(field, token, header)
 
             return Later(fetch_and_judge)
-        return self._judge(field, token, header, key)
+        if verified is not None and verified.key is key:
+            return self._judge_claims(field, verified.payload)
+        return self._judge(field, token, header)
 
-    def _judge(
-        self, field: bytes, token: bytes, header: TokenHeader, key: PublicKey | None = None
-    ) -> Pass | Deny:
-        key = key or self._keys.find(header.key_id, header.algorithm)
+    def _judge(self, field: bytes, token: bytes, header: TokenHeader) -> Pass | Deny:
+        key = self._keys.find(header.key_id, header.algorithm)
         if key is None:
             return AWAY if self._keys.are_missing else WRONG
         try:
-            payload = self._jws.decode(token, key.key, algorithms=[header.algorithm])
+            payload: bytes = self._jws.decode(token, key.key, algorithms=[header.algorithm])
         except (jwt.PyJWTError, ValueError, TypeError):
             return WRONG
+        verified, digest = self._verified, sha256(token).digest()
+        verified.pop(digest, None)
+        if len(verified) >= MAX_VERIFIED:
+            del verified[next(iter(verified))]
+        verified[digest] = _Verified(header, key, payload)
+        return self._judge_claims(field, payload)
+
+    def _judge_claims(self, field: bytes, payload: bytes) -> Pass | Deny:
         subject = judge_claims(payload, self._wanted, self._wall_clock())
         if subject is None:
             return WRONG
         return Pass((field,), identity=f"jwt:{subject}" if subject else "jwt")
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token whose signature was right."""
+
+    header: TokenHeader
+    key: PublicKey
+    payload: bytes
 
 
 def _shown(head: RequestHead) -> tuple[bytes, bytes] | None:
