@@ -50,6 +50,13 @@ class Watched(Protocol):
         """Send a request to the origin once more; the exchange that it became."""
 
 
+class Examiner(Protocol):
+    """Closer looks at one tunnel than a proof takes, on demand."""
+
+    async def trust(self, paths: Sequence[str]) -> Mapping[str, object]:
+        """What the origin opens to visitors because they look local; () asks for usual paths."""
+
+
 class Control(Protocol):
     """One open tunnel, as its owner may see and steer it. Called on the loop that keeps it."""
 

@@ -65,6 +65,15 @@ class ReplayWish(msgspec.Struct, frozen=True):
     """After so long the answer is broken off."""
 
 
+class TrustWish(msgspec.Struct, frozen=True):
+    """Body of ``trust``: which paths to ask for."""
+
+    paths: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern="^/[!-~]*$", max_length=2048)]],
+        msgspec.Meta(max_length=64),
+    ] = []
+
+
 def tunnel_object(status: TunnelStatus, event: str | None = None) -> dict[str, object]:
     """The versioned object of one tunnel; with ``event`` it is a line of the event stream."""
     named = {} if event is None else {"event": event}

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from underpass.api.control import Changes, Control, SignInDesk, Watched
+from underpass.api.control import Changes, Control, Examiner, SignInDesk, Watched
 from underpass.api.errors import ApiFailed, RequestMalformed
 from underpass.api.records import (
     FOLLOW_SCHEMA,
@@ -28,6 +28,7 @@ from underpass.api.records import (
     Renewal,
     ReplayWish,
     SignInAnswer,
+    TrustWish,
     error_object,
     http_status,
     tunnel_object,
@@ -171,12 +172,25 @@ async def replay(controls: Mapping[str, Control], request: Request) -> Response:
     return _json(await watched.replay(wish))
 
 
+async def trust(controls: Mapping[str, Control], request: Request) -> Response:
+    _control(controls, request)
+    examiner: Examiner | None = request.app.state.examiners.get(request.path_params["name"])
+    try:
+        wish = msgspec.json.decode(await _body(request), type=TrustWish)
+    except msgspec.MsgspecError as error:
+        raise RequestMalformed(str(error)) from None
+    if examiner is None:
+        raise NoSuchTunnel(request.path_params["name"])
+    return _json(await examiner.trust(wish.paths))
+
+
 ROUTES = (
     Row("GET", "/v1/tunnels", Who.OWNER, list_tunnels),
     Row("GET", "/v1/tunnels/{name}", Who.OWNER, show),
     Row("GET", "/v1/tunnels/{name}/reach", Who.OWNER, reach_info),
     Row("GET", "/v1/tunnels/{name}/events", Who.OWNER, events),
     Row("POST", "/v1/tunnels/{name}/prove", Who.OWNER, prove),
+    Row("POST", "/v1/tunnels/{name}/trust", Who.OWNER, trust),
     Row("POST", "/v1/tunnels/{name}/renew", Who.OWNER, renew),
     Row("POST", "/v1/tunnels/{name}/close", Who.OWNER, close),
     Row("GET", "/v1/tunnels/{name}/sign-ins", Who.OWNER, sign_ins),
@@ -191,11 +205,13 @@ def build_app(
     streams: set[Changes],
     desks: Mapping[str, SignInDesk] | None = None,
     watched: Mapping[str, Watched] | None = None,
+    examiners: Mapping[str, Examiner] | None = None,
 ) -> Starlette:
     """The application that answers for ``controls``.
 
     ``streams`` holds the changes that are being watched; closing one ends its stream. ``desks`` are
-    those of tunnels with an oauth gate, by name; ``watched`` those that are recorded or metered.
+    those of tunnels with an oauth gate, by name; ``watched`` those that are recorded or metered;
+    ``examiners`` look closer.
     """
 
     def endpoint(row: Row) -> Callable[[Request], Awaitable[Response]]:
@@ -215,6 +231,7 @@ def build_app(
     app.state.streams = streams
     app.state.desks = desks or {}
     app.state.watched = watched or {}
+    app.state.examiners = examiners or {}
     return app
 
 

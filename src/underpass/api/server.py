@@ -20,7 +20,7 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from underpass.api.control import Changes, Control, SignInDesk, Watched
+from underpass.api.control import Changes, Control, Examiner, SignInDesk, Watched
 from underpass.api.peers import is_owner
 from underpass.api.places import make_private_dir
 from underpass.api.routes import build_app
@@ -54,12 +54,13 @@ class ApiServer:
         controls: Mapping[str, Control],
         desks: Mapping[str, SignInDesk] | None = None,
         watched: Mapping[str, Watched] | None = None,
+        examiners: Mapping[str, Examiner] | None = None,
     ) -> None:
         self.path = path
         self._streams: set[Changes] = set()
         self._server = _Server(
             uvicorn.Config(
-                build_app(controls, self._streams, desks, watched),
+                build_app(controls, self._streams, desks, watched, examiners),
                 http=_OwnerProtocol,
                 ws="none",
                 lifespan="off",

@@ -20,6 +20,7 @@ from platformdirs import user_config_path
 from underpass.api.places import socket_path
 from underpass.assembly.access import Access, grant_access
 from underpass.assembly.engines import Chosen, choose
+from underpass.assembly.examination import Examination
 from underpass.assembly.keys import connector_key
 from underpass.assembly.oauth import OAuthSite, check_url_lasts, make_oauth
 from underpass.assembly.observation import Watched, serve_metrics, watch
@@ -77,6 +78,7 @@ class OpenTunnel:
         relay: str,
         access: Access,
         verdict: Verdict,
+        examination: Examination,
         stack: AsyncExitStack,
     ) -> None:
         self.access = access
@@ -86,6 +88,8 @@ class OpenTunnel:
         """What the API serves."""
         self.engine = engine
         """What carries it."""
+        self.examination = examination
+        """Closer looks than a proof takes."""
         self._relay = relay
         self._stack = stack
         self._closing: asyncio.Task[None] | None = None
@@ -179,7 +183,8 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
             relay=lambda: _find_relay(options, stack, doors),
         )
         watched = await watch(spec, options, policy, chosen.engine, stack)
-        site = _Site(spec, options, chosen, forged, doors, delivery, oauth, watched)
+        examination = Examination(spec)
+        site = _Site(spec, options, chosen, forged, doors, delivery, oauth, watched, examination)
         supervisor = site.supervise(policy)
         await serve_metrics(watched, options, doors, stack)
         if oauth is not None:
@@ -193,10 +198,10 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         verdict = await _guard_outside(site, supervisor) or verdict
         granted = site.grant(supervisor)
         stack.callback(granted.forget)
-        await _serve_api(api, supervisor, options.runtime_dir, oauth, watched)
+        await _serve_api(api, supervisor, options.runtime_dir, oauth, watched, examination)
         kept = stack.pop_all()
         whom = str(site.address or chosen.engine.name)
-        return OpenTunnel(supervisor, chosen.engine, whom, granted, verdict, kept)
+        return OpenTunnel(supervisor, chosen.engine, whom, granted, verdict, examination, kept)
 
 
 async def _guard_outside(site: _Site, supervisor: Supervisor) -> Verdict | None:
@@ -238,6 +243,7 @@ class _Site:
     delivery: Delivery
     oauth: OAuthSite | None
     watched: Watched | None
+    examination: Examination
 
     @property
     def address(self) -> RelayAddress | None:
@@ -275,6 +281,7 @@ class _Site:
             )
             if self.watched is not None:
                 self.watched.house = house
+            self.examination.house = house
             return house
 
         def make_probes(opened: Opened, house: House) -> Probes:
@@ -316,28 +323,34 @@ class _Site:
         self.doors.refresh(time.monotonic())
         return self.doors.what_is(host, port) is None
 
+    def door(self, url: str) -> Door:
+        """The public door at ``url``, as any visitor finds it."""
+        relay, engine = self.address, self.chosen.engine
+        public = PublicAddress.parse(url)
+        trust = Trust() if relay is None else Trust(relay.ca, relay.fingerprint)
+        dialler = engine.dial_public if isinstance(engine, DialsPublic) else None
+        if self.spec.kind is Kind.TCP:
+            return Door(public, trust, dialler=dialler)
+        if not public.secure:
+            return Door(public, Trust(), dialler=dialler)
+        return Door(public, trust, proxy_for(public.host), dialler)
+
     def _probes(self, opened: Opened, house: Gatehouse, identity: Identity) -> Probes:
         spec = self.spec
         cidrs = [cidr for gate in spec.every_gate for cidr in gate.cidrs]
         stranger = foreign_address(cidrs) if cidrs else None
         relay, engine = self.address, self.chosen.engine
-        trust = Trust() if relay is None else Trust(relay.ca, relay.fingerprint)
-        dialler = engine.dial_public if isinstance(engine, DialsPublic) else None
         if spec.kind is Kind.TCP:
             door: TcpDoor
             if opened.public_url:
-                public = PublicAddress.parse(opened.public_url)
-                door = PublicPort(Door(public, trust, dialler=dialler))
+                door = PublicPort(self.door(opened.public_url))
             else:
                 assert isinstance(engine, DialsReach)
                 token = self.forged.secrets["bearer"]
                 door = ReachDoor(engine, token, secure=relay is not None and relay.secure)
             return TcpProbe(door, house, identity, SystemClock(), stranger=stranger)
-        public = PublicAddress.parse(opened.public_url)
-        if not public.secure:
-            trust = Trust()
         return HttpProbe(
-            Door(public, trust, proxy_for(public.host) if public.secure else None, dialler),
+            self.door(opened.public_url),
             identity,
             SystemClock(),
             stranger=stranger,
@@ -378,6 +391,7 @@ async def _serve_api(
     directory: Path,
     oauth: OAuthSite | None,
     watched: Watched | None,
+    examination: Examination,
 ) -> None:
     # uvicorn and starlette cost as much as the first proof: they are imported after it
     from underpass.api.server import ApiServer
@@ -386,7 +400,9 @@ async def _serve_api(
     desk = None if oauth is None else oauth.desk
     desks = {} if desk is None else {supervisor.name: desk}
     observed = {} if watched is None else {supervisor.name: watched}
-    server = ApiServer(path, {supervisor.name: supervisor}, desks, observed)
+    examination.attach(supervisor)
+    examined = {supervisor.name: examination}
+    server = ApiServer(path, {supervisor.name: supervisor}, desks, observed, examined)
     await server.start()
     stack.push_async_callback(server.stop)
 

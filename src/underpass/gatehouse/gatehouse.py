@@ -17,6 +17,7 @@ from underpass.gatehouse.allow_list import public_names
 from underpass.gatehouse.arm import ProbeArm
 from underpass.gatehouse.beginning import begin_admitted
 from underpass.gatehouse.books import Books, ExchangeRecord, GatehouseStatistics
+from underpass.gatehouse.delivery import deliver
 from underpass.gatehouse.exchange_bytes import ByteExchange
 from underpass.gatehouse.exchange_http import HttpExchange
 from underpass.gatehouse.exchange_proof import ProofExchange
@@ -222,6 +223,10 @@ class Gatehouse:
         assert self._house.observer is not None
         observer = self._house.observer
         return await replay(self._house, observer, head, body, of=of, seconds=seconds)
+
+    async def deliver(self, head: RequestHead, *, seconds: float, limit: int) -> tuple[int, bytes]:
+        """What a visitor from elsewhere who has passed the gates is answered (``delivery``)."""
+        return await deliver(self._house, head, seconds=seconds, limit=limit)
 
     # For everybody.
 

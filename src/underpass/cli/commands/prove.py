@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from underpass.api.client import Call
-from underpass.api.discovery import survey
+from underpass.api.discovery import Found, survey
 from underpass.api.places import runtime_dir
 from underpass.cli.options import json_option, name_argument
 from underpass.cli.terminal import json_line, result
@@ -13,16 +13,38 @@ from underpass.cli.terminal import json_line, result
 PROOF_SECONDS = 40.0
 """Longer than a proof may take, so that the verdict and not the clock speaks."""
 
+TRUST_SECONDS = 300.0
+"""Six questions a path, each answered or given up within five seconds."""
+
 EXIT_UNHEALTHY = 5
 
 
 @click.command("prove", short_help="Prove a tunnel now, through its public door.")
 @name_argument
 @json_option
+@click.option("--trust", is_flag=True, help="Ask what the origin opens to who looks local.")
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    metavar="PATH",
+    help="With --trust: a path to ask for; may be repeated. Default: usual ones.",
+)
 @click.pass_context
-def command(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Prove a tunnel now, through its public door; exit code 5 when a layer fails."""
+def command(
+    ctx: click.Context, name: str, as_json: bool, trust: bool, paths: tuple[str, ...]
+) -> None:
+    """Prove a tunnel now, through its public door; exit code 5 when a layer fails.
+
+    With --trust, compare what visitors get with what this machine's own programs get, path by
+    path; exit code 5 when a path opens to visitors because they look local.
+    """
+    if paths and not trust:
+        raise click.UsageError("--path goes with --trust")
     found = survey(runtime_dir()).pick(name)
+    if trust:
+        _examine_trust(ctx, found, paths, as_json=as_json)
+        return
     target = f"/v1/tunnels/{found.name}/prove"
     with Call(found.socket, "POST", target, seconds=PROOF_SECONDS) as call:
         proved = call.answer()
@@ -33,4 +55,20 @@ def command(ctx: click.Context, name: str, as_json: bool) -> None:
 
         result(f"{found.name} is {proved['tunnel']['state']}\n{verdict_page(proved['verdict'])}")
     if not proved["verdict"]["ok"]:
+        ctx.exit(EXIT_UNHEALTHY)
+
+
+def _examine_trust(
+    ctx: click.Context, found: Found, paths: tuple[str, ...], *, as_json: bool
+) -> None:
+    target = f"/v1/tunnels/{found.name}/trust"
+    with Call(found.socket, "POST", target, {"paths": paths}, seconds=TRUST_SECONDS) as call:
+        told = call.answer()
+    if as_json:
+        json_line(told)
+    else:
+        from underpass.cli.trust_page import trust_page
+
+        result(trust_page(told))
+    if not told["ok"]:
         ctx.exit(EXIT_UNHEALTHY)
