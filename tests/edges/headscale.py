@@ -9,7 +9,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tests.edges.tailscale import Running, need, path_with_engines
 
 from underpass.testing.certificates import Certificate, self_signed
@@ -147,7 +146,7 @@ class Headscale:
             "unix_socket": str(place / "headscale.sock"),
             "unix_socket_permission": "0700",
         }
-        self._config.write_text(yaml.safe_dump(settings))
+        self._config.write_text(json.dumps(settings))  # which is YAML, too
 
 
 def free_port(kind: socket.SocketKind) -> int:
