@@ -14,9 +14,9 @@ from tests.e2e.stage import tool
 NODE = Path(__file__).resolve().parent / "node"
 
 
-def installed() -> Path:
+def installed(where: Path = NODE) -> Path:
     """The directory of all npm clients, in a cache that survives clones."""
-    lock = (NODE / "package-lock.json").read_bytes()
+    lock = (where / "package-lock.json").read_bytes()
     base = Path(os.environ.get("UNDERPASS_CACHE_DIR", "~/.cache/underpass")).expanduser()
     home = base / f"e2e-node-{hashlib.sha256(lock).hexdigest()[:16]}"
     home.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def installed() -> Path:
         fcntl.flock(held, fcntl.LOCK_EX)
         if not (home / "complete").exists():
             for name in ("package.json", "package-lock.json"):
-                shutil.copy(NODE / name, home / name)
+                shutil.copy(where / name, home / name)
             npm = (tool("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts")
             subprocess.run(npm, cwd=home, check=True, capture_output=True, timeout=150)
             (home / "complete").touch()
