@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from tests.canary import record_secret
+from tests.e2e.node_clients import installed
 from tests.e2e.oauth.flow import Client
-from tests.e2e.oauth.installed import installed
 from tests.e2e.oauth.person import Person
 from tests.e2e.stage import Program, Stage, Tunnel, tool
 

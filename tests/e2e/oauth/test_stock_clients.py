@@ -24,10 +24,10 @@ from mcp.shared.auth import (
 )
 from tests.canary import record_secret
 from tests.e2e.authority import Authority
+from tests.e2e.node_clients import installed
 from tests.e2e.oauth.conftest import let_in
 from tests.e2e.oauth.person import Person
 from tests.e2e.stage import PATIENCE, Program, Stage, Tunnel, tool
-from tests.e2e.test_mcp_clients import installed_sdk
 
 HERE = Path(__file__).resolve().parent
 REDIRECT = "http://127.0.0.1:7465/callback"
@@ -166,7 +166,7 @@ async def documented(authority: Authority) -> AsyncIterator[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_typescript_sdk_client(stage: Stage, tunnel: Tunnel, person: Person):
-    sdk = await asyncio.to_thread(installed_sdk)
+    sdk = await asyncio.to_thread(installed)
     client = await stage.spawn(
         tool("node"), str(HERE / "oauth_client.mjs"), str(sdk), f"{tunnel.url}/mcp"
     )
@@ -183,7 +183,7 @@ async def test_typescript_sdk_client(stage: Stage, tunnel: Tunnel, person: Perso
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_mcp_remote(stage: Stage, tunnel: Tunnel, person: Person, free_port: int):
-    home = await asyncio.to_thread(installed_sdk)
+    home = await asyncio.to_thread(installed)
     program = home / "node_modules" / "mcp-remote" / "dist" / "proxy.js"
     read, write = await asyncio.to_thread(open_log, stage.home / "mcp-remote.log")
     url = f"{tunnel.url}/mcp"
