@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_hostile_options_are_refused_or_stay_one_harmless_word(key: str) -> None
 @pytest.mark.parametrize("address", ["10.77.0.2", "fd12::2"])
 @pytest.mark.parametrize("forwards", [True, False])
 def test_rules_are_ones_that_nft_understands(address: str, forwards: bool) -> None:
-    if shutil.which("nft") is None:
+    if shutil.which("nft") is None and not os.environ.get("CI"):
         pytest.skip("nft is missing: make packages")
     text = ruleset(
         table_name("upw-mesh", 7),
@@ -201,7 +202,7 @@ def test_rules_are_ones_that_nft_understands(address: str, forwards: bool) -> No
     done = subprocess.run(
         ["nft", "--check", "-f", "-"], input=text, capture_output=True, text=True, check=False
     )
-    if "Operation not permitted" in done.stderr:
+    if "Operation not permitted" in done.stderr and not os.environ.get("CI"):
         pytest.skip("nft checks nothing without rights")
     assert (done.returncode, done.stderr) == (0, "")
     assert ('oifname "upw-mesh" accept' in text) == forwards
