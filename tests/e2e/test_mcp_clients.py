@@ -13,7 +13,6 @@ import httpx2
 import mcp
 import pytest
 from mcp.client.streamable_http import streamable_http_client
-from tests.e2e.node_clients import installed as installed_sdk  # noqa: F401
 from tests.e2e.stage import PATIENCE, Program, Stage, Tunnel
 from tests.e2e.visitors import Answer, get
 
