@@ -20,7 +20,6 @@ from underpass.gatehouse.exchange_http import MAX_EARLY_BYTES, HttpExchange
 from underpass.gatehouse.feeder import Feeder
 from underpass.gatehouse.house import House
 from underpass.gatehouse.observed import note_passed
-from underpass.gatehouse.observed import Observed
 from underpass.gatehouse.own_answers import OwnAnswer, own_answer
 from underpass.gatehouse.ports import Exchange, Peer, Visitor
 from underpass.guard.outcomes import AWAY, TOO_LARGE, Later, NeedsBody, Outcome
@@ -125,8 +124,6 @@ class HeldExchange:
         else:
             concluded = conclude(self._house, self._head, self._peer, outcome)
             if isinstance(concluded, Admitted):
-                if isinstance(self._visitor, Observed):
-                    self._visitor.passed(concluded.strip, concluded.identity)
                 self._admit(concluded)
             else:
                 self._answer(concluded)
