@@ -51,6 +51,8 @@ class Engine:
     linker_flags: str = "-s"
     integrity: str = ""
     """Of the npm package, as the registry writes it: `sha512-…`."""
+    pin: str = ""
+    """The module's version in `go.mod`, where it is not `v` and the version: a pseudo-version."""
 
 
 ENGINES = (
@@ -80,6 +82,8 @@ ENGINES = (
         "github.com/cloudflare/cloudflared",
         ("github.com/cloudflare/cloudflared/cmd/cloudflared",),
         "-s -X main.Version=2026.7.2",
+        # Its releases are no semantic versions. The commit of 2026-07-22, after 2026.7.2.
+        pin="v0.0.0-20260722163246-3a2b45c2a511",
     ),
     Engine(
         "tailscale",
