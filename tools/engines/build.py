@@ -76,13 +76,13 @@ ENGINES = (
     ),
     Engine(
         "cloudflared",
-        "2026.7.2",
+        "2026.7.3",
         ("cloudflared",),
         "go",
         "github.com/cloudflare/cloudflared",
         ("github.com/cloudflare/cloudflared/cmd/cloudflared",),
-        "-s -X main.Version=2026.7.2",
-        # Its releases are no semantic versions. The commit of 2026-07-22, after 2026.7.2.
+        "-s -X main.Version=2026.7.3",
+        # Its releases are no semantic versions. This is the commit of 2026.7.3.
         pin="v0.0.0-20260722163246-3a2b45c2a511",
     ),
     Engine(
