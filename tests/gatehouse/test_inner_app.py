@@ -10,7 +10,8 @@ from tests.gatehouse.conftest import KEY, RecordingVisitor, request, settle
 
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
-from underpass.gatehouse.inner_app import MAX_AT_ONCE, MAX_BODY, InnerApp
+from underpass.gatehouse.inner_app import MAX_AT_ONCE, InnerApp
+from underpass.gatehouse.inner_exchange import MAX_BODY
 from underpass.gatehouse.ports import Peer
 from underpass.guard.gates import Guard, IpGate
 from underpass.http.messages import UNKNOWN_LENGTH

@@ -18,10 +18,11 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from underpass.gatehouse.inner_app import AsgiApp, Message
+from underpass.gatehouse.inner_exchange import AsgiApp, Message
 from underpass.gatehouse.oauth_desk import OAuthDesk
 from underpass.gatehouse.oauth_signin import SignInPages
 from underpass.guard.oauth.authlib_server import Reply
+from underpass.guard.oauth.parameters import read_form
 from underpass.guard.oauth.place import OWN
 
 _FOR_CLIENTS: Final = ("/token", "/register", "/revoke")
@@ -110,8 +111,6 @@ async def _answer_client(desk: OAuthDesk, request: Request, own: str) -> Respons
 
 def client_id_of(body: bytes) -> str:
     """The client that a form names, as far as it can be read; judged later."""
-    from underpass.guard.oauth.server import read_form
-
     try:
         return dict(read_form(body)).get("client_id", "")
     except ValueError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from underpass.gatehouse.inner_app import AsgiApp, Message
+from underpass.gatehouse.inner_exchange import AsgiApp, Message
 from underpass.guard.oauth.errors import OAuthNeedsTls
 from underpass.guard.oauth.origin_gate import OriginOAuthGate
 from underpass.guard.oauth.place import is_confidential, place_of

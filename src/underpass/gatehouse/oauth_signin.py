@@ -21,10 +21,11 @@ from underpass.gatehouse.oauth_browser import is_own_page
 from underpass.gatehouse.oauth_desk import OAuthDesk
 from underpass.gatehouse.oauth_pages import page
 from underpass.gatehouse.oauth_provider import ProviderRefused
-from underpass.guard.oauth.authlib_server import Parameters, Reply
+from underpass.guard.oauth.authlib_server import Reply
+from underpass.guard.oauth.parameters import Parameters, read_form
 from underpass.guard.oauth.place import OWN
 from underpass.guard.oauth.redirects import target_of
-from underpass.guard.oauth.server import Asked, RequestRefused, read_form
+from underpass.guard.oauth.server import Asked, RequestRefused
 from underpass.guard.oauth.signins import SECONDS, Decision, SignIn, TooManySignIns
 
 MAX_QUERY: Final = 8 * 1024

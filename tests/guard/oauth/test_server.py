@@ -130,6 +130,12 @@ def test_nothing_is_sent_for_a_client_that_is_not_known(site: Site, named: str):
         site.ask(named)
 
 
+@pytest.mark.parametrize("kind", ['co"de', "co\\de", "caf\u00e9", "co\nde"])
+def test_an_odd_kind_of_answer_is_no_reason_to_fail(site: Site, client_id: object, kind: str):
+    with pytest.raises(RequestRefused):
+        site.ask(client_id, response_type=kind)
+
+
 @pytest.mark.parametrize("twice", ["client_id", "redirect_uri"])
 def test_who_asks_may_not_be_named_twice(site: Site, client_id: object, twice: str):
     parameters = tuple(question(client_id).items())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,18 +25,12 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc9207 import IssuerParameter
 
 from underpass.guard.oauth.books import CODE_SECONDS, Books
+from underpass.guard.oauth.parameters import Parameters, check_characters, check_once
 from underpass.guard.oauth.place import AUTH_METHODS, SCOPE, Place
 from underpass.guard.oauth.records import Code, Grant
 
-MAX_VALUE: Final = 2048
-
-NAMED: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]*")
-"""What may stand in a value that authlib's errors repeat: VSCHAR without quote or backslash."""
-_STATE: Final = re.compile(r"[\x20-\x7e]*")
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 """S256 is 32 bytes in base64url: anything else is not one."""
-
-Parameters = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -62,19 +56,6 @@ class InvalidTargetError(OAuth2Error):
     """RFC 8707: the resource is not the one this server is for."""
 
     error = "invalid_target"
-
-
-def check_once(parameters: Iterable[tuple[str, str]]) -> None:
-    names = [name for name, _ in parameters]
-    if len(names) != len(set(names)):
-        raise InvalidRequestError("a parameter stands there more than once")
-
-
-def check_characters(parameters: Parameters) -> None:
-    for name, value in parameters:
-        allowed = _STATE if name in ("state", "scope") else NAMED
-        if len(value) > MAX_VALUE or not allowed.fullmatch(value):
-            raise InvalidRequestError("a parameter is too long or holds odd characters")
 
 
 class Payload:

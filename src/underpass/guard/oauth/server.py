@@ -11,28 +11,25 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError
 
-from underpass.guard.oauth.authlib_server import (
+from underpass.guard.oauth.authlib_server import AuthlibServer, FormRequest, Reply
+from underpass.guard.oauth.books import Books
+from underpass.guard.oauth.parameters import (
     NAMED,
-    AuthlibServer,
-    FormRequest,
+    WORDS,
     Parameters,
-    Reply,
     check_characters,
     check_once,
+    read_form,
 )
-from underpass.guard.oauth.books import Books
 from underpass.guard.oauth.place import SCOPE
 from underpass.guard.oauth.records import Client, Visitor
 from underpass.guard.oauth.registration import read_registration
 from underpass.guard.secrets import hash_token
-
-MAX_PARAMETERS: Final = 32
 
 
 class RequestRefused(Exception):
@@ -161,6 +158,8 @@ class AuthorizationServer:
                 raise RequestRefused(f"the request names {name} more than once")
             if not NAMED.fullmatch(given.get(name, "")):
                 raise RequestRefused(f"the request's {name} holds characters that none can have")
+        if not WORDS.fullmatch(given.get("response_type", "")):
+            raise RequestRefused("the request asks for an answer of no known kind")
         if not given.get("client_id"):
             raise RequestRefused("the request does not say who asks")
 
@@ -173,19 +172,6 @@ class AuthorizationServer:
         named = [("iss", self._authlib.place.issuer)]
         reply.location = add_params_to_uri(reply.location, named)
         return reply
-
-
-def read_form(body: bytes) -> Parameters:
-    """The parameters of a form or a query; raises ``ValueError`` for what is none."""
-    text = body.decode("ascii")
-    return tuple(
-        parse_qsl(
-            text,
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=MAX_PARAMETERS,
-        )
-    )
 
 
 _JSON: Final = [
