@@ -35,7 +35,7 @@ def site(**options: str) -> Site:
         Path("/run/tools"),
         options={name.replace("_", "-"): text for name, text in options.items()},
         environment={"TUNNEL": TOKEN, "TUNNEL_TOKEN": "not-for-us", "SSL_CERT_FILE": "/ca.pem"},
-        detection=Detection(True, "/opt/cloudflared", "2026.7.2"),
+        detection=Detection(True, "/opt/cloudflared", "2026.7.3"),
         door=DoorAddress(port=4_000),
     )
 
@@ -183,8 +183,8 @@ def test_a_program_that_cannot_be_used_is_refused() -> None:
     assert not there.is_usable
     old = judge_version("/c", ["cloudflared version 2024.12.1 (built 2024)"], signed_in=None)
     assert "older than 2025.4.0" in old.why_not
-    good = judge_version("/c", ["cloudflared version 2026.7.2 (built unknown)"], signed_in=True)
-    assert (good.version, good.is_usable) == ("2026.7.2", True)
+    good = judge_version("/c", ["cloudflared version 2026.7.3 (built unknown)"], signed_in=True)
+    assert (good.version, good.is_usable) == ("2026.7.3", True)
     missing = Site("tools", Path("/run/tools"), detection=old)
     with pytest.raises(EngineMissing, match="older"):
         CloudflareDriver().plan(parse_spec("3001"), missing)

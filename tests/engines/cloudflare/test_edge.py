@@ -110,7 +110,7 @@ async def test_four_connections_register_and_each_serves(
         for _ in range(CONNECTIONS):
             assert (await visit(edge, tunnel)).startswith(b"HTTP/1.1 204 ")
         assert tunnel.local[0]["ingress"][0]["service"] == "http_status:204"
-        assert {told.version for told in edge.registrations} == {"2026.7.2"}
+        assert {told.version for told in edge.registrations} == {"2026.7.3"}
 
 
 async def test_a_name_without_a_connection_is_answered_1033(edge: CloudflareEdge) -> None:

@@ -3,7 +3,7 @@
 ``settings`` has the table of options. Whatever kind of tunnel it is, the program gets a
 configuration of ours with one rule: every visitor goes to the gatehouse, at a loopback port. It
 could dial a Unix socket, but then, over HTTP/2, it fails every WebSocket ("no Host in request URL",
-seen in 2026.7.2); so it shows a secret in a field of its own beside the visitor's address.
+seen in 2026.7.3); so it shows a secret in a field of its own beside the visitor's address.
 
 No secret is among its words or variables: they go by files. Visitors of byte streams come with
 ``cloudflared access tcp``.

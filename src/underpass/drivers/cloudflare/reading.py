@@ -1,4 +1,4 @@
-"""What cloudflared's lines say. Wording as seen from 2026.7.2 with ``--output json``.
+"""What cloudflared's lines say. Wording as seen from 2026.7.3 with ``--output json``.
 
 ``read_line`` is pure. ``Reading`` folds its facts over the runs of one engine: cloudflared keeps
 four connections, and only when the last is lost has the tunnel lost its way.

@@ -1,6 +1,6 @@
 """Why cloudflared does not carry, by how its lines begin: cause and fix for each. Pure.
 
-Wording as seen from 2026.7.2.
+Wording as seen from 2026.7.3.
 """
 
 from __future__ import annotations
