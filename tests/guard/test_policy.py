@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from underpass.guard.errors import PolicyInvalid
-from underpass.guard.policy import Policy, PolicyForbids, load_policy
+from underpass.guard.policy import Policy, PolicyForbids, load_policy, parse_policy
 from underpass.model.errors_run import ForeignOwner, LooseMode
 from underpass.model.errors_spec import NameInvalid, PublicNeedsDuration
 from underpass.model.spec import parse_spec
@@ -119,3 +119,15 @@ def test_a_policy_of_somebody_else_is_refused(
     monkeypatch.setattr(os, "fstat", lambda descriptor: theirs)
     with pytest.raises(ForeignOwner, match="12345"):
         load_policy(path)
+
+
+def test_a_policy_bounds_what_may_be_recorded() -> None:
+    policy = parse_policy({"capture": "heads"}, path="p")
+    assert [policy.narrow_capture(wish) for wish in ("full", "heads", "off")] == [
+        "heads",
+        "heads",
+        "off",
+    ]
+    assert policy.narrowed(Policy(capture="off")).capture == "off"
+    with pytest.raises(PolicyInvalid, match="capture: write one of off, heads, full"):
+        parse_policy({"capture": "all"}, path="p")
