@@ -119,6 +119,8 @@ class Meter:
             vendor for fact in vendors if (vendor := _vendors_window(fact, used, unix)) is not None
         ]
         self._due: list[Warned] = []
+        self.is_limited = self._month is not None or self._minute is not None
+        """Whether ``admit`` may refuse anybody."""
 
     # Asked for each request that the gates have let in.
 

@@ -124,7 +124,7 @@ class Observer:
 
     def admit(self) -> OverQuota | None:
         """Whether one more admitted request is within the quotas; None: it is."""
-        if self.meter is None:
+        if self.meter is None or not self.meter.is_limited:
             return None
         over = self.meter.admit(self.clock(), self._wall_clock())
         self._warn()
