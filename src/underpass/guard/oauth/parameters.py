@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import parse_qsl
 
-from authlib.oauth2.rfc6749 import InvalidRequestError
+from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError
 
 MAX_PARAMETERS: Final = 32
 MAX_VALUE: Final = 2048
@@ -47,3 +48,17 @@ def check_characters(parameters: Parameters) -> None:
         allowed = _STATE if name in ("state", "scope") else NAMED
         if len(value) > MAX_VALUE or not allowed.fullmatch(value):
             raise InvalidRequestError("a parameter is too long or holds odd characters")
+
+
+def check_basic(authorization: str) -> None:
+    """Raise ``InvalidClientError`` for an Authorization field, if there is one, that shows no
+    client: authlib reads only those that do."""
+    if not authorization:
+        return
+    scheme, _, credentials = authorization.partition(" ")
+    try:
+        shown = base64.b64decode(credentials, validate=True).decode("ascii")
+    except ValueError:
+        shown = ""
+    if scheme.lower() != "basic" or ":" not in shown:
+        raise InvalidClientError("Authorization shows no client", status_code=401)

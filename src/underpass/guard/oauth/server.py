@@ -22,6 +22,7 @@ from underpass.guard.oauth.parameters import (
     NAMED,
     WORDS,
     Parameters,
+    check_basic,
     check_characters,
     check_once,
     read_form,
@@ -138,6 +139,7 @@ class AuthorizationServer:
             check_once(parameters)
             check_characters(parameters)
             self._authlib.check_resource(parameters)
+            check_basic(authorization)
         except OAuth2Error as error:
             return self._refused(error)
         except ValueError:
@@ -152,15 +154,13 @@ class AuthorizationServer:
 
     def _check_addressee(self, parameters: Parameters) -> None:
         """What must hold before an error may be sent to the client at all."""
-        given = dict(parameters)
-        for name in ("client_id", "redirect_uri"):
-            if sum(each == name for each, _ in parameters) > 1:
+        for name, allowed in _ADDRESSING.items():
+            values = [value for each, value in parameters if each == name]
+            if len(values) > 1:
                 raise RequestRefused(f"the request names {name} more than once")
-            if not NAMED.fullmatch(given.get(name, "")):
+            if not all(allowed.fullmatch(value) for value in values):
                 raise RequestRefused(f"the request's {name} holds characters that none can have")
-        if not WORDS.fullmatch(given.get("response_type", "")):
-            raise RequestRefused("the request asks for an answer of no known kind")
-        if not given.get("client_id"):
+        if not dict(parameters).get("client_id"):
             raise RequestRefused("the request does not say who asks")
 
     def _refused(self, error: OAuth2Error) -> Reply:
@@ -173,6 +173,9 @@ class AuthorizationServer:
         reply.location = add_params_to_uri(reply.location, named)
         return reply
 
+
+_ADDRESSING: Final = {"client_id": NAMED, "redirect_uri": NAMED, "response_type": WORDS}
+"""What decides who is answered, and where; authlib repeats these in what it says."""
 
 _JSON: Final = [
     ("Content-Type", "application/json"),
