@@ -1,4 +1,4 @@
-"""Every command of the README is one that runs."""
+"""Every command of the README and of the documentation is one that is understood."""
 
 from __future__ import annotations
 
@@ -14,22 +14,28 @@ from underpass.cli.main import root
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
-BLOCKS = re.findall(r"```\n(.*?)```", README, re.DOTALL)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+FENCES = re.compile(r"^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def commands() -> list[str]:
     """Lines that begin with ``underpass``, several commands on one line taken apart."""
     found = []
-    for line in "\n".join(BLOCKS).splitlines():
-        text = line.split("  #")[0].strip()
-        if not text.startswith("underpass "):
-            continue
-        found += (part.strip() for part in text.removeprefix("underpass ").split(" · "))
-    return found
+    for page in PAGES:
+        for line in "\n".join(FENCES.findall(page.read_text())).splitlines():
+            text = line.split("  #")[0].strip().removeprefix("$ ")
+            if text.startswith("underpass ") and not ELLIPTIC.search(text):
+                parts = text.removeprefix("underpass ").split(" · ")
+                found += (part.strip().removeprefix("underpass ") for part in parts)
+    return list(dict.fromkeys(found))
+
+
+ELLIPTIC = re.compile(r"…|\[|\\$|\||<")
+# Lines that show a form and not a command: with something left out, or to be chosen.
 
 
 def test_there_are_commands_to_look_at():
-    assert len(commands()) >= 13
+    assert len(commands()) >= 60
 
 
 @pytest.mark.parametrize("line", commands())
