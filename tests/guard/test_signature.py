@@ -422,3 +422,21 @@ def test_when_replays_cannot_be_told_apart_nobody_passes(clock: Clock) -> None:
     made = gate("signature:slack", clock)
     made._timed = Replays(600, limit=0)  # type: ignore[attr-defined]
     assert show(made, slack()) == Deny(503, "gate-away")
+
+
+def test_what_two_keys_have_signed_is_good_once_by_either(clock: Clock) -> None:
+    made = gate("signature:stripe,env:STRIPE_WEBHOOK_SECRET,env:OLD", clock)
+    by_new, by_old = stripes()[0][1], stripes(secret=SECRETS["OLD"])[0][1]
+    both = by_new + by_old[by_old.index(b",v1=") :]
+    assert isinstance(show(made, [(b"Stripe-Signature", both)]), Pass)
+    for said in (both, by_old, by_new):
+        assert show(made, [(b"Stripe-Signature", said)]) == REFUSED
+
+
+@ALL
+def test_no_signature_opens_a_change_of_protocols(scheme: str, clock: Clock) -> None:
+    signed = SENDERS[scheme](body=b"")
+    made = gate(f"signature:{scheme}", clock)
+    head = RequestHead(b"GET", b"/hooks", b"h", signed, 0, b"websocket")
+    assert made.judge(head, Peer("")) == REFUSED
+    assert isinstance(show(made, signed, b""), Pass), "the control: without it, it passes"

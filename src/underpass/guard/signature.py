@@ -46,6 +46,8 @@ class SignatureGate:
 
     def judge(self, head: RequestHead, peer: Peer) -> Outcome:
         """See ``Gate``. The body is asked for only when the fields could be right."""
+        if head.upgrade:
+            return REFUSED  # what follows a change of protocols has been signed by nobody
         signed = self._scheme.read(head.headers)
         if signed is None or not self._is_timely(signed):
             return REFUSED
@@ -64,16 +66,18 @@ class SignatureGate:
         return Later(verify_and_admit)
 
     def _verify(self, signed: Signed, body: bytes) -> bytes | None:
-        """The MAC that is right, or None. All are compared: time tells nothing about which."""
-        right = None
+        """The first key's MAC over what was signed if a right one was shown, else None: by that
+        one a replay is known, whichever of several signatures it repeats. All are compared: time
+        tells nothing about which."""
+        known, is_right = b"", False
         for key in self._keys:
             mac = hmac.new(key, signed.prefix, sha256)
             mac.update(body)
             expected = mac.digest()
+            known = known or expected
             for given in signed.macs:
-                if hmac.compare_digest(given, expected):
-                    right = expected
-        return right
+                is_right |= hmac.compare_digest(given, expected)
+        return known if is_right else None
 
     def _admit(self, signed: Signed, mac: bytes | None) -> Pass | Deny:
         if mac is None or not self._is_timely(signed):
