@@ -111,6 +111,11 @@ class Keeper:
         if program is not None and self._carried.is_set():
             log.info("%s is started anew: %s", self.name, why)
             self._refusal = Refusal("far-end-silent", why)
+            self._stop(program)
+
+    def _stop(self, program: Program) -> None:
+        """End the program of the moment; ``_keep`` judges why."""
+        if self._stopping is None or self._stopping.done():
             self._stopping = asyncio.create_task(
                 program.stop(), name=f"underpass: stop {self.name}"
             )
@@ -208,6 +213,8 @@ class Keeper:
             # The first that is final says why; what comes after it is its consequence.
             if self._refusal is None or not self._refusal.fatal:
                 self._refusal = observation
+            if observation.lingers and self.program is not None:
+                self._stop(self.program)
         elif isinstance(observation, Faltering):
             if self._carried.is_set():
                 self._say(LinkView(LinkPhase.LOST, observation.code, observation.detail))

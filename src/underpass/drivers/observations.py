@@ -39,6 +39,8 @@ class Refusal:
     """What to do or type, if there is something."""
     fatal: bool = False
     """Trying again cannot help until somebody changes something."""
+    lingers: bool = False
+    """The program goes on running after it, for nothing: whoever keeps it ends it."""
 
 
 Observation = Carrying | Faltering | Refusal

@@ -167,3 +167,9 @@ class ForeignTunnel:
     public: str = ""
     """Where it is reachable, as far as it can be seen."""
     owner: str = ""
+    pid: int = 0
+    """Of the program that carries it; 0 where none does, or it is not known."""
+    since: float = 0.0
+    """When that program was started, unix seconds; 0 where it is not known."""
+    risks: tuple[str, ...] = ()
+    """What of it should worry somebody, a sentence each."""

@@ -337,7 +337,8 @@ class DriverSuite:
             ours = {task for task in asyncio.all_tasks() - tasks if "origin" not in task.get_name()}
             assert await gone(lambda: [task.get_name() for task in ours if not task.done()]) == []
             with suppress(OSError, EOFError, asyncio.IncompleteReadError):
-                assert (await ask(bench, url, "/", bearer(tunnel))).status >= 500
+                status = (await ask(bench, url, "/", bearer(tunnel))).status
+                assert status >= 500 or status == 404, status  # some vendors' word for "nobody"
 
     async def test_no_secret_shows_in_words_variables_or_logs(self, bench: DriverBench) -> None:
         canary, heard = Canary(), Heard()
