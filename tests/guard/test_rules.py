@@ -118,8 +118,42 @@ def test_a_credential_stays_here_even_if_another_choice_had_let_its_owner_in() -
 
 
 def test_a_credential_that_opens_nothing_here_goes_on() -> None:
-    outcome = ask(made("/a=bearer", "/b=open"), b"/b", BEARER)
-    assert outcome == Pass()
+    theirs = (b"Authorization", b"Bearer somebody-elses")
+    assert ask(made("/a=bearer", "/b=open"), b"/b", theirs) == Pass()
+
+
+def test_a_credential_that_opens_another_path_reaches_no_origin() -> None:
+    # Clients show what they have on every path, browsers for the whole realm.
+    own = (b"Underpass-Token", TOKEN.encode())
+    for gates, headers, kept in (
+        (("/a=bearer", "/b=open"), [BEARER], (b"authorization",)),
+        (("/a=bearer", "/b=open"), [own, BEARER], (b"authorization", b"underpass-token")),
+        (("/a=basic:alice", "/b=open"), [BASIC], (b"authorization",)),
+        (("bearer", "/b=basic:alice"), [BASIC, own], (b"authorization", b"underpass-token")),
+        (("/a=link", "/b=open"), [(b"Referer", b"https://t" + LINK + b"/a")], (b"referer",)),
+    ):
+        outcome = ask(made(*gates), b"/b", *headers)
+        assert isinstance(outcome, Pass)
+        assert sorted(outcome.strip) == sorted(kept), gates
+
+
+def test_a_credential_that_is_not_enough_here_reaches_no_origin_by_another_choice() -> None:
+    own = (b"Underpass-Token", TOKEN.encode())
+    outcome = ask(made("ip:10.0.0.0/8+bearer|basic:alice"), b"/", BASIC, own, peer=AWAY)
+    assert isinstance(outcome, Pass)
+    assert (sorted(outcome.strip), outcome.identity) == (
+        [b"authorization", b"underpass-token"],
+        "basic:alice",
+    )
+
+
+async def test_a_credential_stays_here_whichever_way_a_verdict_comes() -> None:
+    asking = body(b"right")
+    bearer = made("bearer")._bearer
+    assert bearer is not None
+    guard = Guard([], rules=[Rule(("/a",), ((bearer,),)), Rule(("/b",), ((asking,),))])
+    outcome = await settle(ask(guard, b"/b", BEARER), b"right")
+    assert outcome == Pass((b"authorization",), identity="body")
 
 
 def test_rules_see_the_path_behind_the_link() -> None:

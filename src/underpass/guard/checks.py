@@ -179,7 +179,7 @@ class LinkGate:
     kind = "link"
     text = "link"
 
-    _STRIP: Final = (b"referer",)
+    STRIP: Final = (b"referer",)
 
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
@@ -194,4 +194,4 @@ class LinkGate:
         if rest[:1] == b"/":
             # What is left would begin with two slashes: to some servers, the name of a host.
             return REFUSED
-        return Pass(self._STRIP, b"/" + rest + mark + query)
+        return Pass(self.STRIP, b"/" + rest + mark + query)

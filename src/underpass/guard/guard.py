@@ -23,6 +23,10 @@ from underpass.http.messages import Headers, RequestHead
 _ORDER: Final = ("ip", "mtls", "link", "bearer", "basic", "jwt", "oauth", "signature")
 # Cheapest and least telling first: a stranger from elsewhere learns of no other gate.
 
+_SHOWN: Final = frozenset({"bearer", "basic", "jwt", "oauth"})
+"""Kinds whose credential is shown on every request, and opens this tunnel again wherever it is
+read."""
+
 _CLOSED: Final[Choices] = ()
 _OPEN: Final[Choices] = ((),)
 
@@ -72,6 +76,7 @@ class Guard:
         self._ips = tuple(gate for gate in every if isinstance(gate, IpGate))
         self._bearer = next((gate for gate in every if isinstance(gate, BearerGate)), None)
         self._link = next((gate for gate in every if isinstance(gate, LinkGate)), None)
+        self._shown = tuple(gate for gate in every if gate.kind in _SHOWN) if self._rules else ()
         self._by_path = any(rule.paths for rule in self._rules)
         self._default = self._find_default(public)
         self._table = PathTable(
@@ -96,11 +101,11 @@ class Guard:
         choices = self._table.find(head.target) if self._by_path else self._default
         if choices is None:
             return AMBIGUOUS
-        outcome = any_of(choices, partial(self._ask, head, peer, linked))
-        if isinstance(linked, Deny):
+        asked: set[Gate] = set()
+        outcome = any_of(choices, partial(self._ask, head, peer, linked, asked))
+        if self._link is None and not self._shown:
             return outcome
-        by_link = linked  # its segment stays here whichever gate let the visitor in
-        return then(outcome, lambda said: both(by_link, said) if isinstance(said, Pass) else said)
+        return then(outcome, lambda said: self._keep_here(said, head, peer, linked, asked))
 
     def judge_address(self, address: str) -> Pass | Deny:
         """Judge a plain byte stream, which can show nothing but where it comes from."""
@@ -153,8 +158,33 @@ class Guard:
 
     # Inside
 
-    def _ask(self, head: RequestHead, peer: Peer, linked: Pass | Deny, gate: Gate) -> Outcome:
+    def _ask(
+        self, head: RequestHead, peer: Peer, linked: Pass | Deny, asked: set[Gate], gate: Gate
+    ) -> Outcome:
+        asked.add(gate)
         return linked if gate is self._link else gate.judge(head, peer)
+
+    def _keep_here(
+        self,
+        said: Pass | Deny,
+        head: RequestHead,
+        peer: Peer,
+        linked: Pass | Deny,
+        asked: set[Gate],
+    ) -> Pass | Deny:
+        """``said``, with whatever would open another path of this tunnel taken off as well: a
+        client shows its credential on open paths too, and pages name the link they came from."""
+        if isinstance(said, Deny):
+            return said
+        if isinstance(linked, Pass):
+            said = both(linked, said)  # its segment stays here whichever gate let the visitor in
+        elif self._link is not None:
+            said = both(said, Pass(LinkGate.STRIP))
+        for gate in self._shown:
+            shown = PASSED if gate in asked else gate.judge(head, peer)
+            if isinstance(shown, Pass) and shown.strip:
+                said = both(said, Pass(shown.strip))
+        return said
 
     def _find_default(self, public: bool) -> Choices:
         if public:
