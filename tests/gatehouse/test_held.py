@@ -7,6 +7,7 @@ import hmac
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
+from typing import cast
 
 import pytest
 from tests.gatehouse.conftest import DEADLINE, RecordingVisitor, raw_origin, request, settle
@@ -288,6 +289,63 @@ async def test_a_request_waits_for_its_verdict_and_then_goes_on(
     assert visitor.drained_bytes == 10
 
 
+async def test_much_that_came_before_the_verdict_goes_on_whole(
+    make_gatehouse: Make, origin: Collector
+) -> None:
+    verdict: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    gatehouse = make_gatehouse(f"{origin.port}", guard=waits(lambda: verdict))
+    visitor = RecordingVisitor()
+    body = os.urandom(250_000)  # as a door may read at once
+    exchange = gatehouse.open_http(visitor, post(len(body)), PEER)
+    exchange.data_received(body)
+    exchange.end_received()
+    await settle()
+    verdict.set_result(Pass())
+    assert await visitor.answer() == (200, b"ok")
+    assert origin.bodies == [body]
+    assert visitor.drained_bytes == len(body)
+    assert gatehouse._house.held._left == HELD_BYTES
+
+
+async def test_who_leaves_after_the_verdict_leaves_nothing_held(
+    make_gatehouse: Make, origin: Collector
+) -> None:
+    verdict: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    gatehouse = make_gatehouse(f"{origin.port}", guard=waits(lambda: verdict))
+    origin.slow.clear()
+    exchange = gatehouse.open_http(RecordingVisitor(), post(900_000), PEER)
+    exchange.data_received(b"x" * 900_000)
+    exchange.end_received()
+    await settle()
+    verdict.set_result(Pass())
+    await settle()
+    exchange.visitor_left("visitor-left")
+    assert gatehouse._house.held._left == HELD_BYTES
+    origin.slow.set()
+
+
+async def test_bytes_behind_the_end_are_not_passed_on_unjudged(
+    make_gatehouse: Make, origin: Collector
+) -> None:
+    verdict: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> Outcome:
+        return await verdict
+
+    gatehouse = make_gatehouse(f"{origin.port}", guard=wants(b"right", verdict=Later(wait)))
+    visitor = RecordingVisitor()
+    exchange = gatehouse.open_http(visitor, post(UNKNOWN_LENGTH), PEER)
+    exchange.data_received(b"right")
+    exchange.end_received()
+    await settle()
+    exchange.data_received(b"and more that nobody has judged")
+    await visitor.until(lambda seen: seen.aborted)
+    await settle()
+    assert verdict.cancelled()
+    assert origin.heads == []
+    assert gatehouse._house.held._left == HELD_BYTES
+
+
 async def test_what_comes_too_early_for_a_verdict_is_bounded(
     make_gatehouse: Make, origin: Collector
 ) -> None:
@@ -334,6 +392,34 @@ async def test_a_gate_that_breaks_or_hangs_lets_nobody_in(
     status, _ = await visitor.answer()
     assert (status, visitor.field(b"Underpass-Error")) == (503, b"gate-away")
     assert visitor.field(b"Retry-After") == b"2"
+    assert origin.heads == []
+
+
+async def says_nothing() -> Outcome:
+    return cast(Outcome, None)
+
+
+def chokes(body: bytes) -> Outcome:
+    raise RuntimeError("the gate is broken")
+
+
+def forgets(body: bytes) -> Outcome:
+    return cast(Outcome, None)
+
+
+@pytest.mark.parametrize(
+    "outcome", [Later(says_nothing), NeedsBody(10, chokes), NeedsBody(10, forgets)]
+)
+async def test_a_gate_that_breaks_with_its_last_word_lets_nobody_in(
+    make_gatehouse: Make, origin: Collector, outcome: Outcome
+) -> None:
+    gatehouse = make_gatehouse(f"{origin.port}", guard=Guard([Asking(outcome)]))
+    visitor = RecordingVisitor()
+    exchange = gatehouse.open_http(visitor, post(2), PEER)
+    exchange.data_received(b"ab")
+    exchange.end_received()
+    status, _ = await visitor.answer()
+    assert (status, visitor.field(b"Underpass-Error")) == (503, b"gate-away")
     assert origin.heads == []
 
 

@@ -7,16 +7,17 @@ parser (h11): nothing has come, or one request, which is the one that was handed
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from itertools import product
 
 import h11
 import msgspec
-from tests.gatehouse.conftest import RecordingVisitor, raw_origin, request
+from tests.gatehouse.conftest import DEADLINE, RecordingVisitor, raw_origin, request
 
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.ports import Peer
-from underpass.http.messages import RequestHead, decode_request, encode_head
+from underpass.http.messages import UNKNOWN_LENGTH, RequestHead, decode_request, encode_head
 
 Make = Callable[..., Gatehouse]
 PEER = Peer("203.0.113.9", 40_000, secure=True)
@@ -180,3 +181,26 @@ def test_what_is_no_head_at_all_is_not_decoded() -> None:
             except msgspec.DecodeError:
                 refused += 1
     assert refused > 50
+
+
+async def test_what_comes_behind_the_last_chunk_is_no_next_request(make_gatehouse: Make) -> None:
+    seen, whole = bytearray(), asyncio.Event()
+
+    async def record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.extend(await reader.readuntil(b"0\r\n\r\n"))
+        whole.set()
+        with contextlib.suppress(ConnectionError):
+            seen.extend(await reader.read(65536))
+
+    async with raw_origin(record) as origin:
+        visitor = RecordingVisitor()
+        exchange = make_gatehouse(origin.text).open_http(
+            visitor, request(b"POST", body=UNKNOWN_LENGTH), PEER
+        )
+        exchange.data_received(b"hello")
+        exchange.end_received()
+        await asyncio.wait_for(whole.wait(), DEADLINE)
+        exchange.data_received(b"x\r\n" + SMUGGLED)
+        await origin.until(lambda origin: origin.closed == origin.accepted)
+    assert seen.endswith(b"5\r\nhello\r\n0\r\n\r\n")
+    assert visitor.aborted == "body-length-wrong"

@@ -136,6 +136,10 @@ class HttpExchange:
         if framing is None:
             self._hold_for_upgrade(data)
             return
+        if self._request_over:
+            # Behind the last chunk the origin would take it for the next request.
+            self._break("body-length-wrong")
+            return
         part = bytes(data)
         size = len(part)
         try:

@@ -22,7 +22,7 @@ from underpass.gatehouse.house import House
 from underpass.gatehouse.observed import note_passed
 from underpass.gatehouse.own_answers import OwnAnswer, own_answer
 from underpass.gatehouse.ports import Exchange, Peer, Visitor
-from underpass.guard.outcomes import AWAY, TOO_LARGE, Later, NeedsBody, Outcome
+from underpass.guard.outcomes import AWAY, TOO_LARGE, Deny, Later, NeedsBody, Outcome, Pass
 from underpass.http.messages import NO_BODY, Headers, RequestHead, ResponseHead
 
 BODY_SECONDS: Final = 30.0
@@ -66,6 +66,10 @@ class HeldExchange:
             return
         if self._over:
             return
+        if self._ended:
+            # More than was, or will be, judged: no edge that counts would send it.
+            self._break("body-length-wrong")
+            return
         part = bytes(data)
         if not self._house.held.take(len(part)):
             self._answer(own_answer("over-limit"))
@@ -95,9 +99,7 @@ class HeldExchange:
         if self._exchange is not None:
             self._exchange.visitor_left(code)
         elif not self._over:
-            self._end()
-            self._visitor.abort(code)
-            self._visitor.stop(code)
+            self._break(code)
 
     def answer_unwanted(self, code: str) -> None:
         """The visitor takes no answer."""
@@ -159,13 +161,18 @@ class HeldExchange:
     def _decide(self, wanted: NeedsBody) -> None:
         body = b"".join(self._parts)
         self._parts = [body] if body else []
-        self._go_on(wanted.decide(body))
+        try:
+            outcome = _understood(wanted.decide(body))
+        except Exception:
+            log.exception("a gate failed; its visitor is refused")
+            outcome = AWAY
+        self._go_on(outcome)
 
     async def _wait(self, later: Later) -> None:
         outcome: Outcome = AWAY
         try:
             async with asyncio.timeout(later.seconds):
-                outcome = await later.wait()
+                outcome = _understood(await later.wait())
         except TimeoutError:
             log.warning("a gate did not say in time whether a visitor may pass")
         except Exception:
@@ -178,7 +185,7 @@ class HeldExchange:
         note_passed(self._visitor, admitted.strip, admitted.identity)
         parts, self._parts = self._parts, []
         feeder = Feeder(self._house, self._visitor, parts, self._credited)
-        visitor = feeder if self._credited else self._visitor
+        visitor = feeder if parts else self._visitor
         self._exchange = begin_admitted(self._house, visitor, self._head, admitted)
         feeder.begin(self._exchange, self._trailers, is_whole=self._ended)
 
@@ -186,6 +193,11 @@ class HeldExchange:
         exchange = HttpExchange(self._house, self._visitor, self._head)
         self._end()
         exchange.begin_answer(answer)
+
+    def _break(self, code: str) -> None:
+        self._end()
+        self._visitor.abort(code)
+        self._visitor.stop(code)
 
     def _end(self) -> None:
         self._over = True
@@ -201,3 +213,10 @@ class HeldExchange:
         if self._task is not None and self._task is not asyncio.current_task(self._house.loop):
             self._task.cancel()
             self._task = None
+
+
+def _understood(outcome: Outcome) -> Outcome:
+    """``outcome``, which may come from a plug-in's gate."""
+    if isinstance(outcome, (Pass, Deny, NeedsBody, Later)):
+        return outcome
+    raise TypeError(f"a gate has said {type(outcome).__name__}")
