@@ -11,6 +11,7 @@ from typing import Protocol
 from underpass.api.records import ReplayWish
 from underpass.model.status import TunnelStatus
 from underpass.model.verdict import Verdict
+from underpass.prove.streaming.results import Parameters
 
 
 class Changes(Protocol):
@@ -55,6 +56,10 @@ class Examiner(Protocol):
 
     async def trust(self, paths: Sequence[str]) -> Mapping[str, object]:
         """What the origin opens to visitors because they look local; () asks for usual paths."""
+
+    def stream(self, asked: Parameters) -> Changes:
+        """Measure how the tunnel carries streams: ``progress`` by and by, at last ``certified`` or
+        ``failed``. Leaving it ends the measurement."""
 
 
 class Control(Protocol):

@@ -6,6 +6,7 @@
     GET  /v1/tunnels/NAME/events     underpass/v1/tunnel, one a line
     POST /v1/tunnels/NAME/prove      underpass/v1/tunnel
     POST /v1/tunnels/NAME/renew      underpass/v1/tunnel      body {"seconds": 7200}
+    POST /v1/tunnels/NAME/stream     underpass/v1/stream, one a line; body: see StreamWish
     POST /v1/tunnels/NAME/close      underpass/v1/tunnel
     GET  /v1/tunnels/NAME/requests   underpass/v1/request, one a line, as exchanges end; between
                                      two lines of underpass/v1/requests
@@ -26,6 +27,7 @@ import msgspec
 from underpass.model.errors import Misuse, Refused, Setup, UnderpassError, Unreachable
 from underpass.model.events import SCHEMA as TUNNEL_SCHEMA
 from underpass.model.status import TunnelStatus
+from underpass.prove.streaming.results import Parameters
 
 TUNNELS_SCHEMA = "underpass/v1/tunnels"
 FOLLOW_SCHEMA = "underpass/v1/requests"
@@ -72,6 +74,30 @@ class TrustWish(msgspec.Struct, frozen=True):
         list[Annotated[str, msgspec.Meta(pattern="^/[!-~]*$", max_length=2048)]],
         msgspec.Meta(max_length=64),
     ] = []
+
+
+class StreamWish(msgspec.Struct, frozen=True):
+    """Body of ``stream``: how much to measure. Bounds are the measuring origin's."""
+
+    samples: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    rates: Annotated[
+        tuple[
+            tuple[
+                Annotated[int, msgspec.Meta(ge=1, le=1000)],
+                Annotated[int, msgspec.Meta(ge=2, le=10_000)],
+            ],
+            ...,
+        ],
+        msgspec.Meta(min_length=1, max_length=8),
+    ] = ((10, 30), (100, 300), (1000, 2000))
+    silence_ms: Annotated[int, msgspec.Meta(ge=1, le=6 * 3_600_000)] = 20_000
+    size: Annotated[int, msgspec.Meta(ge=1, le=1024**3)] = 10_000_000
+    tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100_000
+    departures: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
+
+    def parameters(self) -> Parameters:
+        """The same, for those who measure."""
+        return Parameters(**msgspec.structs.asdict(self))
 
 
 def tunnel_object(status: TunnelStatus, event: str | None = None) -> dict[str, object]:

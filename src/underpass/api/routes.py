@@ -28,6 +28,7 @@ from underpass.api.records import (
     Renewal,
     ReplayWish,
     SignInAnswer,
+    StreamWish,
     TrustWish,
     error_object,
     http_status,
@@ -184,6 +185,30 @@ async def trust(controls: Mapping[str, Control], request: Request) -> Response:
     return _json(await examiner.trust(wish.paths))
 
 
+async def stream(controls: Mapping[str, Control], request: Request) -> Response:
+    _control(controls, request)
+    name, streams = request.path_params["name"], request.app.state.streams
+    examiner: Examiner | None = request.app.state.examiners.get(name)
+    try:
+        wish = msgspec.json.decode(await _body(request), type=StreamWish)
+    except msgspec.MsgspecError as error:
+        raise RequestMalformed(str(error)) from None
+    if examiner is None:
+        raise NoSuchTunnel(name)
+    told = examiner.stream(wish.parameters())
+    streams.add(told)
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            async for each in told:
+                yield _encode(each) + b"\n"
+        finally:
+            streams.discard(told)
+            await told.aclose()
+
+    return StreamingResponse(lines(), media_type="application/jsonl")
+
+
 ROUTES = (
     Row("GET", "/v1/tunnels", Who.OWNER, list_tunnels),
     Row("GET", "/v1/tunnels/{name}", Who.OWNER, show),
@@ -191,6 +216,7 @@ ROUTES = (
     Row("GET", "/v1/tunnels/{name}/events", Who.OWNER, events),
     Row("POST", "/v1/tunnels/{name}/prove", Who.OWNER, prove),
     Row("POST", "/v1/tunnels/{name}/trust", Who.OWNER, trust),
+    Row("POST", "/v1/tunnels/{name}/stream", Who.OWNER, stream),
     Row("POST", "/v1/tunnels/{name}/renew", Who.OWNER, renew),
     Row("POST", "/v1/tunnels/{name}/close", Who.OWNER, close),
     Row("GET", "/v1/tunnels/{name}/sign-ins", Who.OWNER, sign_ins),

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from platformdirs import user_config_path
 
+from underpass import __version__
 from underpass.api.places import socket_path
 from underpass.assembly.access import Access, grant_access
 from underpass.assembly.engines import Chosen, choose
@@ -56,6 +57,7 @@ from underpass.prove.door import Door, PublicAddress, Trust
 from underpass.prove.http_probe import HttpProbe
 from underpass.prove.probes import Identity, Probes
 from underpass.prove.strangers import foreign_address
+from underpass.prove.streaming.examination import Subject
 from underpass.prove.tcp_doors import PublicPort, ReachDoor, TcpDoor
 from underpass.prove.tcp_probe import TcpProbe
 from underpass.relay.connector.address import RelayAddress, parse_relay
@@ -183,7 +185,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
             relay=lambda: _find_relay(options, stack, doors),
         )
         watched = await watch(spec, options, policy, chosen.engine, stack)
-        examination = Examination(spec)
+        examination = Examination(spec, options.state_dir)
         site = _Site(spec, options, chosen, forged, doors, delivery, oauth, watched, examination)
         supervisor = site.supervise(policy)
         await serve_metrics(watched, options, doors, stack)
@@ -349,14 +351,27 @@ class _Site:
                 token = self.forged.secrets["bearer"]
                 door = ReachDoor(engine, token, secure=relay is not None and relay.secure)
             return TcpProbe(door, house, identity, SystemClock(), stranger=stranger)
+        public = self.door(opened.public_url)
+        fields = engine.passing_fields if isinstance(engine, GuardsOutside) else list
+        self.examination.subject = Subject(
+            tunnel=identity.name,
+            kind=str(spec.kind),
+            engine=engine.name,
+            tls=spec.tls,
+            version=__version__,
+            house=house,
+            door=public,
+            identity=identity,
+            fields=fields,
+        )
         return HttpProbe(
-            self.door(opened.public_url),
+            public,
             identity,
             SystemClock(),
             stranger=stranger,
             gate_kinds=self.forged.guard.kinds,
             closed_paths=self.forged.guard.closed_paths(),
-            fields=engine.passing_fields if isinstance(engine, GuardsOutside) else list,
+            fields=fields,
         )
 
 

@@ -132,7 +132,10 @@ def _admit_to_own_page(
 def _proof(house: House, head: RequestHead) -> ProofRequest | None:
     for name, value in head.headers:
         if len(name) == len(PROOF_HEADER_LOWER) and name.lower() == PROOF_HEADER_LOWER:
-            return house.proofs.accept(value, house.wall_clock())
+            asked = house.proofs.accept(value, house.wall_clock())
+            # The measuring origin is there for a measurement that is under way, for nobody else.
+            is_idle = house.measuring is None and asked is not None and asked.measure
+            return None if is_idle else asked
     return None
 
 

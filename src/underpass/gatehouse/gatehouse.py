@@ -10,6 +10,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 
 from underpass.gatehouse.admission import OWN_PAGE, Admitted, OwnPage, admit
@@ -26,6 +27,7 @@ from underpass.gatehouse.held import HeldExchange
 from underpass.gatehouse.house import GatehouseSettings, House
 from underpass.gatehouse.inner_app import InnerApp, Pages
 from underpass.gatehouse.mcp_care import McpCare
+from underpass.gatehouse.measuring_door import Measurement, begin_measurement, open_measuring
 from underpass.gatehouse.observed import Observed, is_strangers_proof
 from underpass.gatehouse.origin_dialler import OriginDialler
 from underpass.gatehouse.origin_pool import OriginPool
@@ -123,6 +125,8 @@ class Gatehouse:
         house = self._house
         admitted = admit(house, head, peer)
         if isinstance(admitted, ProofRequest):
+            if admitted.measure and house.measuring is not None:
+                return open_measuring(house, house.measuring, visitor, head, admitted)
             proof = ProofExchange(house, visitor, admitted)
             proof.begin()
             return proof
@@ -216,6 +220,10 @@ class Gatehouse:
             probe.cancel()
 
     # For the owner.
+
+    def measure(self) -> AbstractAsyncContextManager[Measurement | None]:
+        """Open the measuring origin, here and on a port of its own; None: it is open already."""
+        return begin_measurement(self._house)
 
     async def replay(self, head: RequestHead, body: bytes, *, of: str, seconds: float) -> Tape:
         """Send a recorded request to the origin once more (``replay``). There must be an

@@ -12,6 +12,7 @@ from underpass.gatehouse.books import Books, ExchangeRecord
 from underpass.gatehouse.held_budget import HeldBudget
 from underpass.gatehouse.inner_app import InnerApp
 from underpass.gatehouse.mcp_care import McpCare
+from underpass.gatehouse.measuring_notes import Notes
 from underpass.gatehouse.origin_pool import OriginPool
 from underpass.gatehouse.proof import ProofChecker
 from underpass.guard.gates import Guard
@@ -82,5 +83,7 @@ class House:
     """The origin has spoken HTTP (or at least no TLS) since it was last found away."""
     held: HeldBudget = field(default_factory=HeldBudget)
     """Bodies that gates have asked for."""
+    measuring: Notes | None = None
+    """Of the measurement that is under way."""
     inner: InnerApp | None = None
     """Pages of our own, beside the origin."""

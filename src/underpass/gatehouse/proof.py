@@ -1,8 +1,9 @@
 """What a proof says and how both sides know it is true: MACs over nonces, and nothing else.
 
 The prover asks with one header, ``Underpass-Proof: v1.<base64url>`` (nonce, unix seconds, MAC),
-with ``.deny=<address>`` appended when it wants a foreign address judged as well. The gatehouse
-answers 200 with a JSON body and ``Underpass-Proof-Answer: v1.<base64url MAC>``, a MAC over nonce,
+with ``.deny=<address>`` appended when it wants a foreign address judged as well, and with
+``.measure=<question>`` when it asks the measuring origin (``measuring``). A proof the gatehouse
+answers with 200, a JSON body and ``Underpass-Proof-Answer: v1.<base64url MAC>``, a MAC over nonce,
 name, instance and that body. On byte streams the prover sends 32 armed random bytes and gets one
 status byte and a 32-byte MAC.
 
@@ -52,6 +53,8 @@ class ProofRequest(msgspec.Struct, frozen=True):
     nonce: bytes
     foreign: str = ""
     """The address the gatehouse shall judge by its ``ip`` gate; "" for a plain proof."""
+    measure: str = ""
+    """What the measuring origin shall do; "" for a proof."""
 
 
 class LayerAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,8 +89,10 @@ def _mac(key: bytes, label: bytes, *fields: bytes) -> bytes:
     return mac.digest()
 
 
-def _ask_mac(key: bytes, name: str, nonce: bytes, seconds: int, foreign: str) -> bytes:
-    purpose = b"deny" if foreign else b"live"
+def _ask_mac(
+    key: bytes, name: str, nonce: bytes, seconds: int, foreign: str, measure: str
+) -> bytes:
+    purpose = b"measure" if measure else b"deny" if foreign else b"live"
     return _mac(
         key,
         _ASK_LABEL,
@@ -95,17 +100,22 @@ def _ask_mac(key: bytes, name: str, nonce: bytes, seconds: int, foreign: str) ->
         nonce,
         seconds.to_bytes(8, "big"),
         purpose,
-        foreign.encode(),
+        (measure or foreign).encode(),
     )
 
 
-def make_request(key: bytes, name: str, *, nonce: bytes, now: float, foreign: str = "") -> bytes:
-    """The value of ``Underpass-Proof``. ``nonce`` must be fresh; ``now`` is unix time."""
+def make_request(
+    key: bytes, name: str, *, nonce: bytes, now: float, foreign: str = "", measure: str = ""
+) -> bytes:
+    """The value of ``Underpass-Proof``. ``nonce`` must be fresh; ``now`` is unix time; at most one
+    of ``foreign`` and ``measure`` is given."""
     if len(nonce) != NONCE_BYTES:
         raise ValueError("a proof's nonce has 16 bytes")
     seconds = int(now)
-    mac = _ask_mac(key, name, nonce, seconds, foreign)
+    mac = _ask_mac(key, name, nonce, seconds, foreign, measure)
     value = b"v1." + _to_text(nonce + seconds.to_bytes(8, "big") + mac)
+    if measure:
+        return value + b".measure=" + measure.encode("ascii")
     return value + b".deny=" + foreign.encode("ascii") if foreign else value
 
 
@@ -135,13 +145,13 @@ class ProofChecker:
         parsed = _parse_request(value)
         if parsed is None:
             return None
-        nonce, seconds, mac, foreign = parsed
-        expected = _ask_mac(self._key, self._name, nonce, seconds, foreign)
+        nonce, seconds, mac, foreign, measure = parsed
+        expected = _ask_mac(self._key, self._name, nonce, seconds, foreign, measure)
         if not hmac.compare_digest(mac, expected):
             return None
         if abs(now - seconds) > VALID_SECONDS or not self._first_use(nonce, seconds, now):
             return None
-        return ProofRequest(nonce, foreign)
+        return ProofRequest(nonce, foreign, measure)
 
     def _first_use(self, nonce: bytes, seconds: int, now: float) -> bool:
         seen = self._seen
@@ -155,20 +165,24 @@ class ProofChecker:
         return True
 
 
-def _parse_request(value: bytes) -> tuple[bytes, int, bytes, str] | None:
+def _parse_request(value: bytes) -> tuple[bytes, int, bytes, str, str] | None:
     if len(value) > _MAX_HEADER or not value.startswith(b"v1."):
         return None
     text, separator, rest = value[3:].partition(b".")
-    foreign = ""
+    foreign = measure = ""
     if separator:
-        if not rest.startswith(b"deny=") or not rest.isascii() or len(rest) == 5:
+        word, _, said = rest.partition(b"=")
+        if word not in (b"deny", b"measure") or not said or not said.isascii():
             return None
-        foreign = rest[5:].decode("ascii")
+        if word == b"deny":
+            foreign = said.decode("ascii")
+        else:
+            measure = said.decode("ascii")
     raw = _from_text(text)
     if raw is None or len(raw) != NONCE_BYTES + 8 + MAC_BYTES:
         return None
     seconds = int.from_bytes(raw[NONCE_BYTES : NONCE_BYTES + 8], "big")
-    return raw[:NONCE_BYTES], seconds, raw[NONCE_BYTES + 8 :], foreign
+    return raw[:NONCE_BYTES], seconds, raw[NONCE_BYTES + 8 :], foreign, measure
 
 
 def make_answer(key: bytes, nonce: bytes, answer: ProofAnswer) -> tuple[bytes, bytes]:
