@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import trustme
@@ -24,6 +27,8 @@ from underpass.gatehouse.origin_source import choose, machine_addresses
 from underpass.gatehouse.ports import Peer
 from underpass.gatehouse.reader import DoorSettings
 from underpass.gatehouse.reader_socket import SocketDoor, open_door
+from underpass.guard.gates import forge
+from underpass.model.gate_rules import parse_gates
 
 Make = Callable[..., Gatehouse]
 PEER = Peer("203.0.113.9", 40_000, secure=True)
@@ -204,3 +209,42 @@ async def test_origin_that_wants_tls_is_named_as_such(make_gatehouse: Make):
         assert (found.status, found.code) == ("failed", "origin-speaks-tls")
     finally:
         server.close()
+
+
+SHOWS_PATH = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [(environ["SCRIPT_NAME"] + "|" + environ["PATH_INFO"]).encode()]
+"""
+
+
+@contextlib.asynccontextmanager
+async def gunicorn_on(path: Path) -> AsyncIterator[None]:
+    """A gunicorn with its own defaults, which believes who comes by a Unix socket."""
+    (path.parent / "shows_path.py").write_text(SHOWS_PATH)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}"),
+            *("--chdir", str(path.parent), "--log-level", "error", "shows_path:app"),
+            pass_fds=[listener.fileno()],
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def test_no_field_moves_the_path_that_gunicorn_serves(
+    make_gatehouse: Make, tmp_path: Path
+) -> None:
+    gates, rules = parse_gates(["/open/*=open", "/admin=bearer"])
+    guard = forge(gates, rules=rules).guard
+    async with gunicorn_on(tmp_path / "g"):
+        gatehouse = make_gatehouse(f"unix://{tmp_path / 'g'}", guard=guard)
+        for name in (b"SCRIPT_NAME", b"Script_Name", b"PATH_INFO", b"X-Accept"):
+            head = request(target=b"/open/admin", headers=[(name, b"/open")])
+            seen = await ask(gatehouse, head)
+            assert bytes(seen.body) == b"|/open/admin", name

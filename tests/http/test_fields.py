@@ -32,6 +32,26 @@ CLAIMS = [
     b"Tailscale-Funnel-Request",
     b"Underpass-Instance",
     b"Underpass-Error",
+    b"Script-Name",
+    b"X-Script-Name",
+    b"Path-Info",
+    b"X-Scheme",
+    b"Front-End-Https",
+    b"X-Sendfile-Type",
+    b"X-Accel-Mapping",
+    b"X-WebAuth-User",
+    b"X-Remote-Group",
+    b"X-Authenticated-User",
+    b"X-Auth-Request-Email",
+    b"X-Authentik-Username",
+    b"X-Envoy-Original-Path",
+    b"X-SSL-Client-Verify",
+    b"SSL-Client-S-DN",
+    b"X-Client-Cert",
+    b"X-MS-Client-Principal-Name",
+    b"X-Goog-Authenticated-User-Email",
+    b"Cf-Access-Authenticated-User-Email",
+    b"Remote-Groups",
 ]
 
 
@@ -56,6 +76,9 @@ def test_other_fields_and_credentials_are_left_alone() -> None:
         (b"Origin", b"https://app.test"),
         (b"Mcp-Session-Id", b"1"),
         (b"Tailscale-Webhook-Signature", b"t=1,v1=x"),
+        (b"X-Auth-Token", b"x"),
+        (b"X-Accel-Buffering", b"no"),
+        (b"Cf-Access-Jwt-Assertion", b"x.y.z"),
     ]
     assert strip_claims(headers) == headers
 

@@ -19,12 +19,32 @@ _CLAIMS: Final = frozenset(
     b"x-remote-addr x-remote-user remote-user true-client-ip client-ip cf-connecting-ip "
     b"cf-connecting-ipv6 fastly-client-ip fly-client-ip x-azure-clientip x-original-url "
     b"x-original-uri x-original-host x-rewrite-url x-http-host-override x-host x-forwarded "
-    b"tailscale-app-capabilities tailscale-funnel-request tailscale-headers-info".split()
+    b"tailscale-app-capabilities tailscale-funnel-request tailscale-headers-info "
+    b"script-name x-script-name path-info x-scheme x-url-scheme front-end-https "
+    b"x-sendfile-type x-accel-mapping x-client-cert "
+    b"remote-name remote-email remote-group remote-groups".split()
 )
 """Who calls, from where, or for what, as edges tell it: each one a way past somebody's guard
-(oauth2-proxy CVE-2025-54576, Traefik CVE-2026-39858, frp CVE-2026-40910)."""
+(oauth2-proxy CVE-2025-54576, Traefik CVE-2026-39858, frp CVE-2026-40910). Some move the path that
+a rule has judged (gunicorn believes a local peer's ``SCRIPT_NAME``), or the files that are read."""
 
-_CLAIM_PREFIXES: Final = (b"x-forwarded-", b"underpass-", b"tailscale-user-")
+_CLAIM_PREFIXES: Final = (
+    b"x-forwarded-",
+    b"underpass-",
+    b"tailscale-user-",
+    # Where a login proxy in front of an application says who is logged in.
+    b"x-webauth-",
+    b"x-remote-",
+    b"x-authenticated-",
+    b"x-auth-request-",
+    b"x-authentik-",
+    b"x-envoy-",
+    b"x-ssl-client-",
+    b"ssl-client-",
+    b"x-ms-client-principal",
+    b"x-goog-authenticated-user-",
+    b"cf-access-authenticated-user-",
+)
 
 
 def _is_claim(name: bytes) -> bool:
