@@ -119,6 +119,23 @@ async def test_one_path_that_lets_a_stranger_in_fails_the_gate(open_tunnel: Open
     assert fault(outcome) == (Layer.GATE, findings.GATE_OPEN)
 
 
+async def test_a_leak_behind_one_of_many_paths_is_not_forgotten_while_others_are_tried(
+    open_tunnel: OpenTunnel,
+) -> None:
+    tunnel = await open_tunnel("bearer")
+    judge, leaks = tunnel.gatehouse._house.guard.judge_http, {b"/p1"}
+
+    def leaking(head: Any, peer: Any) -> Any:
+        return Pass() if head.target in leaks else judge(head, peer)
+
+    tunnel.gatehouse._house.guard = Noting(tunnel.gatehouse._house.guard, leaking)
+    probe = tunnel.probe(closed_paths=tuple(f"/p{number}" for number in range(9)))
+    for _ in range(4):
+        assert fault(await probe.closed()) == (Layer.GATE, findings.GATE_OPEN)
+    leaks.clear()
+    assert (await probe.closed()).failed is None
+
+
 class Noting:
     """A guard whose judging somebody looks at."""
 

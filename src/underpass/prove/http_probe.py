@@ -110,9 +110,10 @@ class HttpProbe:
         for _ in range(min(len(self._closed_paths), STRANGERS)):
             if _has_failed(layers):
                 break
-            path = self._closed_paths[0]
-            self._closed_paths.rotate(-1)
-            layers = await self._come_as_stranger(path)
+            layers = await self._come_as_stranger(self._closed_paths[0])
+            if not _has_failed(layers):
+                # A path that has let a stranger in is asked again first, until it does not.
+                self._closed_paths.rotate(-1)
         return Outcome(began, self._clock.now(), layers)
 
     async def _ask_gatehouse(self, foreign: str) -> Layers:
