@@ -99,6 +99,12 @@ def name_argument(function: Decorated) -> Decorated:
     return click.argument("name", metavar="NAME", shell_complete=_open_names)(function)
 
 
+def optional_name_argument(function: Decorated) -> Decorated:
+    """The same, where something else may be named in its place."""
+    argument = click.argument("name", metavar="[NAME]", required=False, shell_complete=_open_names)
+    return argument(function)
+
+
 def _open_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from underpass.api.discovery import survey
     from underpass.api.places import runtime_dir
