@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
+from pytest_asyncio.plugin import PytestAsyncioFunction
 
 pytest_plugins = ("tests.canary", "underpass.testing.driver_record")
 
@@ -49,8 +52,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: needs {_NEEDS[name][1]}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot do, by group; in CI a missing thing fails instead."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot do, by group; in CI a missing thing fails instead. End what
+    hangs."""
+    for item in items:
+        of_hypothesis = hasattr(getattr(item, "function", None), "hypothesis")
+        if isinstance(item, PytestAsyncioFunction) and not of_hypothesis:
+            mark = item.get_closest_marker("timeout")
+            seconds = float(mark.args[0]) if mark else float(config.getini("timeout"))
+            item.obj = ended_after(seconds, item.obj)
     for name, (is_there, how) in _NEEDS.items():
         if is_there():
             continue
@@ -61,6 +72,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.usefixtures("missing_in_ci"))
             else:
                 item.add_marker(pytest.mark.skip(reason=f"group {name!r} needs {how}"))
+
+
+def ended_after(seconds: float, test: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
+    """``test``, which fails after ``seconds``. pytest-timeout's signal is not heard in uvloop."""
+
+    @functools.wraps(test)
+    async def limited(*args: Any, **fixtures: Any) -> None:
+        async with asyncio.timeout(seconds - 1):
+            await test(*args, **fixtures)
+
+    return limited
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class OriginPool:
                 connection.user = user
                 self._books.reused += 1
                 return connection
-            connection.abort()
+            connection.close()
         return None
 
     def dial(self, user: OriginUser) -> asyncio.Task[None]:

@@ -96,7 +96,7 @@ class OriginProbe:
     def origin_ready(self, connection: OriginConnection) -> None:
         """It accepts."""
         if self._house.settings.kind is Kind.TCP or self._done is None:
-            connection.abort()
+            connection.close()  # an end and no reset, which services write into their logs
         else:
             self._house.pool.give_back(connection)
         self._answer("passed")
