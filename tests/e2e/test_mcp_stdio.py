@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
+from tests.bridge.test_app import HELLO, JSON
 from tests.e2e.mcp_stage import ERAS, SESSIONS, STATELESS, python_client, stdio_origin
 from tests.e2e.stage import PATIENCE, Stage
 from tests.e2e.visitors import get
+from tests.guard.issuer import AUDIENCE, KEYS, claims, sign
 
 
 async def test_it_closes_without_a_trace(stage: Stage):
@@ -80,3 +85,28 @@ async def test_only_who_passes_the_gate_reaches_the_program(stage: Stage):
     tunnel = await stage.open(stdio_origin())
     answer = await get(f"{tunnel.url}/mcp", method="POST", body=b"{}")
     assert (answer.status, answer.code) == (401, "gate-unauthenticated")
+
+
+async def test_a_session_belongs_to_whom_the_gate_let_in(stage: Stage, tmp_path: Path):
+    keys, now = tmp_path / "jwks.json", int(time.time())
+    keys.write_text(json.dumps(KEYS))
+    gate = f"jwt:https://id.example.com,aud={AUDIENCE},jwks=file:{keys}"
+    tunnel = await stage.open(stdio_origin(), "--gate", gate)
+
+    def shown(who: str) -> dict[str, str]:
+        token = sign(claims(sub=who, iat=now, nbf=now, exp=now + 600), kid="rsa").decode()
+        return JSON | {"Authorization": f"Bearer {token}", "Underpass-Visitor": "jwt:alice"}
+
+    async with (
+        asyncio.timeout(PATIENCE),
+        httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client,
+    ):
+        url = f"{tunnel.url}/mcp"
+        began = await client.post(url, json=HELLO, headers=shown("alice"))
+        assert began.status_code == 200
+        session = {"Mcp-Session-Id": began.headers["mcp-session-id"]}
+        ping = {"jsonrpc": "2.0", "id": 8, "method": "ping"}
+        stolen = await client.post(url, json=ping, headers=shown("bob") | session)
+        assert stolen.status_code == 404
+        own = await client.post(url, json=ping, headers=shown("alice") | session)
+        assert own.status_code == 200

@@ -268,7 +268,8 @@ class _Site:
                 proof_key=identity.key,
                 host_header=spec.host_header,
                 cors=spec.cors,
-                tells_visitor=self.options.tell_visitor,
+                # A bridge must know whose a session is.
+                tells_visitor=self.options.tell_visitor or bool(spec.origin.command),
                 health_path=self.delivery.health_path,
                 peer=spec.peer,
             )

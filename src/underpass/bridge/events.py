@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from underpass.bridge.answers import answer_ended, answer_full
 from underpass.bridge.child import ServerEnded
 from underpass.bridge.children import Children
+from underpass.bridge.owners import with_user
 from underpass.bridge.pump import Pump
 from underpass.bridge.sessions import Sessions
 from underpass.bridge.settings import MESSAGES_ENDPOINT
@@ -36,7 +37,7 @@ class EventStreams:
         try:
             async with (
                 self._children.one() as child,
-                self._transport.connect_sse(scope, receive, send) as (read, write),
+                self._transport.connect_sse(with_user(scope), receive, send) as (read, write),
                 read,
                 write,
             ):
@@ -46,4 +47,4 @@ class EventStreams:
 
     async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one message for a stream."""
-        await self._transport.handle_post_message(scope, receive, send)
+        await self._transport.handle_post_message(with_user(scope), receive, send)

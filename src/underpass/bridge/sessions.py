@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from underpass.bridge.answers import answer_ended, answer_full, answer_unknown
 from underpass.bridge.child import ServerEnded
 from underpass.bridge.children import Children
+from underpass.bridge.owners import visitor_of
 from underpass.bridge.pump import Pump
 from underpass.bridge.settings import BridgeSettings
 
@@ -28,10 +29,12 @@ FLUSH_SECONDS = 2.0
 
 
 class _Session:
-    def __init__(self, settings: BridgeSettings) -> None:
+    def __init__(self, settings: BridgeSettings, owner: str) -> None:
         self.transport = StreamableHTTPServerTransport(
             mcp_session_id=uuid4().hex, idle_timeout=settings.idle_seconds
         )
+        self.owner = owner
+        """Whoever began it, as the gates knew; to everybody else it does not exist."""
         self.under_way = 0
         """Requests now served, the standing GET included."""
         self.posts = 0
@@ -58,7 +61,7 @@ class Sessions:
         session_id = request.headers.get(MCP_SESSION_ID_HEADER)
         if session_id is not None:
             session = self._known.get(session_id)
-            if session is None:
+            if session is None or session.owner != visitor_of(scope):
                 await answer_unknown(scope, receive, send)
             else:
                 await self._serve(session, scope, receive, send)
@@ -84,7 +87,7 @@ class Sessions:
         return True
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session = _Session(self._settings)
+        session = _Session(self._settings, visitor_of(scope))
         if not await self._group.start(self._run, session):
             await answer_ended(scope, receive, send)
             return
