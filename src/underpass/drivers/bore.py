@@ -17,11 +17,9 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import psutil
 
 from underpass import __version__
 from underpass.drivers.abilities import Abilities, refuse_unsupported
@@ -30,6 +28,8 @@ from underpass.drivers.bore_reading import read_line
 from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
 from underpass.drivers.foreign_engine import ForeignEngine
 from underpass.drivers.observations import Observation
+from underpass.drivers.orphans import programs
+from underpass.drivers.others import NO_GATE, running
 from underpass.drivers.plans import Detection, ForeignTunnel, Plan, Site
 from underpass.drivers.process import minimal, run_to_end
 from underpass.drivers.ssh.route import is_host
@@ -159,21 +159,13 @@ class BoreDriver:
         return ForeignEngine(self, spec, site)
 
     async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
-        """Every ``bore local`` of this machine that is not a child of ours."""
-        ours = {each.pid for each in psutil.Process().children(recursive=True)}
-        found = []
-        for process in psutil.process_iter(["pid", "name", "cmdline", "username"]):
-            facts = process.info
-            words = facts["cmdline"] or []
-            if facts["name"] != "bore" or words[1:2] != ["local"] or facts["pid"] in ours:
-                continue
-            exposes, public = read_words(words[2:])
-            found.append(
-                ForeignTunnel(
-                    self.name, f"pid {facts['pid']}", exposes, public, facts["username"] or ""
-                )
-            )
-        return tuple(found)
+        """Every ``bore local`` of this machine that is not ours."""
+        ours = programs(site.directory.parent)
+        return tuple(
+            program.tunnel(self.name, *read_words(program.words[2:]), (NO_GATE,))
+            for program in running("bore")
+            if program.words[1:2] == ("local",) and program.pid not in ours
+        )
 
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """The address stays when the port was chosen."""
@@ -215,7 +207,7 @@ def judge_version(program: str, lines: list[str], *, signed_in: bool | None) -> 
     return Detection(True, program, version, signed_in, (limit,) if numbers < HALF_CLOSES else ())
 
 
-def read_words(words: list[str]) -> tuple[str, str]:
+def read_words(words: Sequence[str]) -> tuple[str, str]:
     """What a ``bore local`` exposes and where, from its words; never its secret. Pure."""
     valued = {"-l": "--local-host", "-t": "--to", "-p": "--port", "-s": "--secret"}
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a killed process of ours may have left: programs and directories, found by who owned them.
+"""Which programs and directories are ours, and which of them a killed process of ours has left.
 
 On Linux the kernel ends our programs with us; elsewhere, and for files everywhere, the next of our
 processes does it. A process is known by its id and its start time together, since ids come again.
@@ -46,6 +46,30 @@ def forget_program(directory: Path) -> None:
 def sweep(runtime_dir: Path) -> list[str]:
     """End programs and remove directories whose owners have died; returns what was done."""
     return [done for directory in _orphaned(runtime_dir) for done in _remove(directory)]
+
+
+def owners(runtime_dir: Path) -> frozenset[int]:
+    """Processes of ours that carry tunnels, or make services local, by foreign programs."""
+    return frozenset(process.pid for process in _recorded(runtime_dir, OWNER))
+
+
+def programs(runtime_dir: Path) -> frozenset[int]:
+    """Programs that our processes run, and all below them: exactly what is ours of an engine."""
+    found: set[int] = set()
+    for process in _recorded(runtime_dir, PROGRAM):
+        found.add(process.pid)
+        with suppress(psutil.Error):
+            found |= {each.pid for each in process.children(recursive=True)}
+    return frozenset(found)
+
+
+def _recorded(runtime_dir: Path, name: str) -> Iterator[psutil.Process]:
+    for directory in sorted(runtime_dir.iterdir()) if runtime_dir.is_dir() else ():
+        if directory.name.startswith(PREFIXES) and not directory.is_symlink():
+            record = _read(directory / name)
+            process = None if record is None else _living(record)
+            if process is not None:
+                yield process
 
 
 def _orphaned(runtime_dir: Path) -> Iterator[Path]:

@@ -19,17 +19,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
-
-import psutil
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine
 from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
 from underpass.drivers.foreign_engine import ForeignEngine
 from underpass.drivers.observations import Observation
+from underpass.drivers.orphans import programs
+from underpass.drivers.others import NO_GATE, running
 from underpass.drivers.plans import (
     Detection,
     DoorKind,
@@ -40,6 +40,8 @@ from underpass.drivers.plans import (
 )
 from underpass.drivers.process import minimal, run_to_end
 from underpass.drivers.ssh.configuration import last_hop, write_configuration
+from underpass.drivers.ssh.others import read_words as read_ssh_words
+from underpass.drivers.ssh.others import split_spec
 from underpass.drivers.ssh.route import Hop, is_host
 from underpass.drivers.ssh.settings import SshSettings
 from underpass.drivers.ssh_service_reading import DOMAINS, Announcements, domains_of
@@ -202,16 +204,13 @@ class SshServiceDriver:
 
     async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
         """Every ssh of this machine that leads to a service that everybody knows."""
-        found = []
-        for process in psutil.process_iter(["pid", "name", "cmdline", "username"]):
-            facts = process.info
-            if facts["name"] not in ("ssh", "autossh"):
-                continue
-            told = read_words((facts["cmdline"] or [])[1:])
-            if told is not None:
-                where, who = f"pid {facts['pid']}", facts["username"] or ""
-                found.append(ForeignTunnel(self.name, where, *told, who))
-        return tuple(found)
+        ours = programs(site.directory.parent)
+        return tuple(
+            program.tunnel(self.name, *told, (NO_GATE,))
+            for program in running("ssh", "autossh")
+            if program.pid not in ours
+            and (told := read_words(program.words[1:], autossh=program.name == "autossh"))
+        )
 
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """The address stays when it was asked for, as far as the service keeps its word."""
@@ -221,15 +220,14 @@ class SshServiceDriver:
 _AGENT: Final = ("SSH_AUTH_SOCK",)
 
 
-def read_words(words: list[str]) -> tuple[str, str] | None:
+def read_words(words: Sequence[str], *, autossh: bool = False) -> tuple[str, str] | None:
     """What an ssh with these words exposes at which known service; None for any other. Pure."""
-    for word in words:
-        host = word.rpartition("@")[2].lower()
-        if any(host == known or host.endswith(f".{known}") for known in DOMAINS):
-            at = next((at for at, word in enumerate(words) if word.startswith("-R")), None)
-            if at is not None:
-                return (words[at][2:] or "".join(words[at + 1 : at + 2])), host
-    return None
+    told = read_ssh_words(words, autossh=autossh)
+    host = told.host.lower()
+    if not any(host == known or host.endswith(f".{known}") for known in DOMAINS):
+        return None
+    spec = next((spec for kind, spec in told.forwards if kind == "R"), None)
+    return None if spec is None else (split_spec(spec)[1] or spec, host)
 
 
 def _invalid(option: str, why: str) -> EngineOptionInvalid:

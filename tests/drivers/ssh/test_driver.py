@@ -20,7 +20,7 @@ from tests.e2e.visitors import get
 from underpass.assembly import OpenTunnel, open_tunnel
 from underpass.drivers.errors import EngineCannot, EngineOptionInvalid
 from underpass.drivers.plans import DoorAddress, Site
-from underpass.drivers.ssh.driver import SshDriver, read_forwards
+from underpass.drivers.ssh.driver import SshDriver
 from underpass.model.options import OpenOptions
 from underpass.model.spec import parse_spec
 from underpass.testing.hostile import HOSTILE
@@ -158,11 +158,6 @@ def test_no_hostile_option_adds_a_keyword_to_the_configuration() -> None:
         for option in ("via", "identity", "certificate", "known-hosts"):
             with suppress(EngineOptionInvalid):
                 assert keywords(**{**full, option: text}) <= allowed, text
-
-
-def test_forwards_are_read_from_other_people_s_command_lines() -> None:
-    words = ["ssh", "-fNR8080:localhost:80", "-L", "1:db:2", "-D1080", "-p", "22", "host"]
-    assert read_forwards(words) == [("R", "8080:localhost:80"), ("L", "1:db:2"), ("D", "1080")]
 
 
 # Against real servers
@@ -321,7 +316,8 @@ async def test_forwards_of_others_are_found_and_our_own_are_not(
                 for each in await SshDriver().foreign(here)
                 if each.where == f"pid {theirs.pid}" or str(place) in each.exposes
             ]
-            assert [each.exposes for each in found] == [f"-R 127.0.0.1:{port}:127.0.0.1:1"]
+            assert [each.exposes for each in found] == ["127.0.0.1:1"]
+            assert [each.public for each in found] == [f"127.0.0.1 127.0.0.1:{port}"]
             assert tunnel.verdict.ok
     finally:
         theirs.kill()

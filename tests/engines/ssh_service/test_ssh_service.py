@@ -218,6 +218,9 @@ def test_options_that_make_no_sense_are_refused(options: Options) -> None:
 
 def test_a_foreign_tunnel_is_known_by_its_service() -> None:
     words = ["-R", "80:127.0.0.1:8080", "nokey@localhost.run"]
-    assert read_words(words) == ("80:127.0.0.1:8080", "localhost.run")
-    assert read_words(["-p", "443", "-R0:h:8000", "a.pinggy.io"]) == ("0:h:8000", "a.pinggy.io")
+    assert read_words(words) == ("127.0.0.1:8080", "localhost.run")
+    assert read_words(["-p", "443", "-R0:h:8000", "t0ken+http@a.pinggy.io"]) == (
+        "h:8000",
+        "a.pinggy.io",
+    )
     assert read_words(["-R", "80:h:80", "me@example.com"]) is None

@@ -1,4 +1,4 @@
-"""``underpass list``: every tunnel that is open on this machine."""
+"""``underpass list``: every tunnel that is open on this machine, ours or others'."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ SCHEMA = "underpass/v1/list"
 
 
 @click.command("list", short_help="List the tunnels open on this machine.")
+@click.option(
+    "--foreign",
+    is_flag=True,
+    help="List what others opened instead: ngrok, cloudflared, ssh -R, frpc, ….",
+)
 @json_option
-def command(as_json: bool) -> None:
+def command(foreign: bool, as_json: bool) -> None:
     """List the tunnels open on this machine.
 
-    Sockets whose process is gone are named, and left where they are.
+    Sockets whose process is gone are named, and left where they are. With --foreign: tunnels that
+    were not opened with underpass, with what of them should worry somebody.
     """
+    if foreign:
+        from underpass.cli.foreigners import tell_foreign
+
+        tell_foreign(as_json)
+        return
     seen = survey(runtime_dir())
     if as_json:
         json_line(

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine
 from underpass.drivers.cloudflare.desk import Desk
@@ -42,6 +40,8 @@ from underpass.drivers.cloudflare.reading import Reading
 from underpass.drivers.cloudflare.settings import CloudflareSettings, invalid
 from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
 from underpass.drivers.observations import Observation
+from underpass.drivers.orphans import programs
+from underpass.drivers.others import NO_GATE, running
 from underpass.drivers.plans import (
     Detection,
     DoorKind,
@@ -173,18 +173,13 @@ class CloudflareDriver:
         return kind(self, spec, site)
 
     async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
-        """Every cloudflared of this machine that carries a tunnel and is not a child of ours."""
-        ours = {each.pid for each in psutil.Process().children(recursive=True)}
-        found = []
-        for process in psutil.process_iter(["pid", "name", "cmdline", "username"]):
-            facts = process.info
-            if facts["name"] != "cloudflared" or facts["pid"] in ours:
-                continue
-            told = read_words((facts["cmdline"] or [])[1:])
-            if told is not None:
-                where, who = f"pid {facts['pid']}", facts["username"] or ""
-                found.append(ForeignTunnel(self.name, where, *told, who))
-        return tuple(found)
+        """Every cloudflared of this machine that carries a tunnel and is not ours."""
+        ours = programs(site.directory.parent)
+        return tuple(
+            program.tunnel(self.name, *told, (NO_GATE,))
+            for program in running("cloudflared")
+            if program.pid not in ours and (told := read_words(list(program.words[1:])))
+        )
 
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """A named tunnel's name is its owner's."""

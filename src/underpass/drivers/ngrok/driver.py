@@ -12,8 +12,6 @@ import sys
 from dataclasses import replace
 from typing import Final
 
-import psutil
-
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine, Quota
 from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
@@ -32,6 +30,8 @@ from underpass.drivers.ngrok.policy import forge_vouch, vouching_by, write_polic
 from underpass.drivers.ngrok.reading import read_line
 from underpass.drivers.ngrok.settings import ENGINE, NgrokSettings, invalid
 from underpass.drivers.observations import Observation
+from underpass.drivers.orphans import programs
+from underpass.drivers.others import NO_GATE, Running, running
 from underpass.drivers.plans import Detection, DoorKind, ForeignTunnel, Plan, PlannedFile, Site
 from underpass.guard.secrets import Secret
 from underpass.model.origin import Kind
@@ -129,17 +129,14 @@ class NgrokDriver:
         return AgentEngine(self, spec, site, quota)
 
     async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
-        """Every ngrok agent of this machine that is not a child of ours, by its own API where it
-        lets us ask."""
-        ours = {each.pid for each in psutil.Process().children(recursive=True)}
+        """Every ngrok agent of this machine that is not ours, by its own API where it lets us
+        ask."""
+        ours = programs(site.directory.parent)
         found: list[ForeignTunnel] = []
-        for process in psutil.process_iter(["pid", "name", "cmdline", "username"]):
-            facts = process.info
-            words = facts["cmdline"] or []
-            if facts["name"] != "ngrok" or facts["pid"] in ours:
-                continue
-            if words[1:2] and words[1] in {"http", "tcp", "tls", "start"}:
-                found += await _look_at(facts["pid"], words, facts["username"] or "")
+        for program in running("ngrok"):
+            carries = {"http", "tcp", "tls", "start"}.intersection(program.words[1:2])
+            if carries and program.pid not in ours:
+                found += await _look_at(program)
         return tuple(found)
 
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
@@ -187,15 +184,14 @@ def _quota(settings: NgrokSettings, spec: TunnelSpec) -> Quota | None:
     return FREE_CONNECTIONS if spec.kind is Kind.TCP else FREE_REQUESTS
 
 
-async def _look_at(pid: int, words: list[str], owner: str) -> list[ForeignTunnel]:
-    where = f"pid {pid}"
-    api = LocalApi.of_process(pid)
+async def _look_at(program: Running) -> list[ForeignTunnel]:
+    api = LocalApi.of_process(program.pid)
     try:
         view = None if api is None else await api.look()
     except OSError:
         view = None
     if view is not None and view.carried:
-        return [ForeignTunnel(ENGINE, where, it.exposes, it.url, owner) for it in view.carried]
+        return [program.tunnel(ENGINE, it.exposes, it.url, (NO_GATE,)) for it in view.carried]
     # Any word may be a secret, but not one that has the form of an address.
-    told = next((word for word in words[2:] if _UPSTREAM.fullmatch(word)), "")
-    return [ForeignTunnel(ENGINE, where, told, "", owner)]
+    told = next((word for word in program.words[2:] if _UPSTREAM.fullmatch(word)), "")
+    return [program.tunnel(ENGINE, told, "", (NO_GATE,))]

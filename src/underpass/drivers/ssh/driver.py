@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Mapping
 from typing import Final
 
-import psutil
-
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine
 from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
 from underpass.drivers.observations import Observation
+from underpass.drivers.orphans import programs
+from underpass.drivers.others import running
 from underpass.drivers.plans import (
     Detection,
     DoorKind,
@@ -30,6 +30,7 @@ from underpass.drivers.ssh.command import (
 )
 from underpass.drivers.ssh.configuration import last_hop, read_resolved, write_configuration
 from underpass.drivers.ssh.engine import FarLoopbackEngine, SshEngine
+from underpass.drivers.ssh.others import forwards_of
 from underpass.drivers.ssh.reach import SshReach, parse_target, write_fragment
 from underpass.drivers.ssh.reading import read_line
 from underpass.drivers.ssh.settings import SshSettings
@@ -41,7 +42,6 @@ OLDEST: Final = (7, 6)
 # accept-new, and -J since 7.3.
 
 _VERSION: Final = re.compile(r"OpenSSH_(\d+)\.(\d+)\S*")
-_FORWARDS: Final = re.compile(r"-(?:N|f|T|n|M)*([LRD])(.*)", re.DOTALL)
 
 
 class SshDriver:
@@ -137,24 +137,14 @@ class SshDriver:
         return SshEngine(self, spec, site)
 
     async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
-        """Every ssh and autossh process of this machine with a forward, ours excepted."""
-        found = []
-        for process in psutil.process_iter(["pid", "name", "cmdline", "username"]):
-            facts = process.info
-            words = facts["cmdline"] or []
-            if facts["name"] not in ("ssh", "autossh") or str(site.directory.parent) in str(words):
-                continue
-            for kind, spec in read_forwards(words):
-                found.append(
-                    ForeignTunnel(
-                        self.name,
-                        f"pid {facts['pid']}",
-                        f"-{kind} {spec}",
-                        words[-1] if kind == "R" else "",
-                        facts["username"] or "",
-                    )
-                )
-        return tuple(found)
+        """Every ssh and autossh of this machine with a forward, ours excepted."""
+        ours = programs(site.directory.parent)
+        return tuple(
+            tunnel
+            for program in running("ssh", "autossh")
+            if program.pid not in ours
+            for tunnel in forwards_of(program)
+        )
 
     def make_reach(self, target: str, site: Site) -> SshReach:
         """See ``MakesReach``."""
@@ -189,16 +179,6 @@ class SshDriver:
                 if value.isprintable():
                     facts[f"{at}.{number}.{key}"] = value
         return facts
-
-
-def read_forwards(words: list[str]) -> list[tuple[str, str]]:
-    """The forwards in the command line of an ssh, as (letter, what follows it). Pure."""
-    found = []
-    for at, word in enumerate(words[1:], 1):
-        if match := _FORWARDS.fullmatch(word):
-            value = match[2] or (words[at + 1] if at + 1 < len(words) else "")
-            found.append((match[1], value))
-    return found
 
 
 def _hostname(site: Site, settings: SshSettings) -> str:

@@ -19,6 +19,7 @@ from underpass.drivers.base import Engine
 from underpass.drivers.errors import EngineCannot, EngineMissing, EngineOptionInvalid
 from underpass.drivers.mesh import MeshView, Step
 from underpass.drivers.observations import Observation
+from underpass.drivers.others import NO_GATE
 from underpass.drivers.plans import (
     Detection,
     DoorAddress,
@@ -125,7 +126,11 @@ class TailscaleDriver:
             everybody = ", for everybody" if public else ""
             found.append(
                 ForeignTunnel(
-                    self.name, where, f"{what}, {kept}", f"{status.me.name}:{port}{everybody}"
+                    self.name,
+                    where,
+                    f"{what}, {kept}",
+                    f"{status.me.name}:{port}{everybody}",
+                    risks=(NO_GATE if public else "every machine of the tailnet may come in",),
                 )
             )
         return tuple(found)

@@ -166,7 +166,9 @@ class WireGuardDriver:
             _, peers = await self._ask(site, "wg", "show", interface, "peers")
             public = f"UDP port {port[0].strip()[:5]}" if port else ""
             count = f"the interface to {len(peers)} peers"
-            found.append(ForeignTunnel(self.name, f"interface {interface[:15]}", count, public))
+            where = f"interface {interface[:15]}"
+            risks = ("its peers reach whatever listens at its address",)
+            found.append(ForeignTunnel(self.name, where, count, public, risks=risks))
         return tuple(found)
 
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
