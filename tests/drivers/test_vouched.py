@@ -84,6 +84,8 @@ def test_on_a_port_the_secret_decides_and_goes_no_further(
         ([], True, ""),
         ([b"unknown"], False, ""),
         ([b"203.0.113.9:80"], False, ""),
+        ([b"2001:db8::1%eth0"], False, ""),
+        ([b'fe80::1%";proto=https;by="x'], True, ""),
         ([b"\xff"], True, ""),
     ],
 )

@@ -24,7 +24,7 @@ from tests.gatehouse.test_reader_tls import relay_to
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
 from underpass.gatehouse.ports import Peer
-from underpass.guard.gates import Materials, forge
+from underpass.guard.gates import Materials, Pass, forge
 from underpass.guard.mtls import ask_for_certificates
 from underpass.guard.peer import ClientCertificate
 from underpass.model.errors import UnderpassError
@@ -391,3 +391,16 @@ def test_without_the_gate_nobody_is_asked() -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ask_for_certificates(context, [parse_gate("bearer")])
     assert context.verify_mode is ssl.CERT_NONE
+
+
+def test_a_name_that_cannot_be_shown_is_not_who_it_is() -> None:
+    text = "mtls:file:/ca.pem"
+    gate = forge([parse_gate(text)], materials=Materials(wall_clock=lambda: 5.0)).gates[text]
+    for names, told in (
+        (("alice\r\nX-Admin: 1", "bob"), "bob"),
+        (("\x1b[2Jalice",), "ab" * 8),
+        (("a name", "x" * 129), "ab" * 8),
+        (("spiffe://t/alice",), "spiffe://t/alice"),
+    ):
+        peer = Peer("", certificate=ClientCertificate(names, "ab" * 32, 0.0, 10.0))
+        assert gate.judge(request(), peer) == Pass(identity=f"mtls:{told}")

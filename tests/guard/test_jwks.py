@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -232,6 +233,17 @@ async def test_a_redirect_is_not_followed(server: KeyServer, clock: Clock) -> No
     outcome = await settle(judge(gate, sign(claims(server.url), kid="rsa")))
     assert outcome == Deny(503, "gate-away")
     assert server.asked == ["/keys"]
+
+
+async def test_nothing_compressed_is_unpacked(server: KeyServer) -> None:
+    server.documents["/keys"] = gzip.compress(b" " * 10_000_000 + b"{}")
+    assert len(server.documents["/keys"]) < MAX_DOCUMENT_BYTES
+    server.headers = "Content-Encoding: gzip\r\n"
+    with pytest.raises(FetchFailed, match="compressed"):
+        await fetch_json(f"{server.url}/keys")
+    server.headers = "Content-Encoding: identity\r\n"
+    server.serve("/keys", KEYS)
+    assert await fetch_json(f"{server.url}/keys") == KEYS
 
 
 @pytest.mark.parametrize(

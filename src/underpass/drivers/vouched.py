@@ -81,6 +81,8 @@ def read_address(values: list[bytes], *, takes_last: bool) -> str:
     entries = [entry.strip() for value in values for entry in value.split(b",")]
     if not entries or (len(entries) > 1 and not takes_last):
         return ""
+    if b"%" in entries[-1]:
+        return ""  # a scope may hold anything, and no edge has one to tell
     try:
         return str(ipaddress.ip_address(entries[-1].decode("ascii")))
     except ValueError:

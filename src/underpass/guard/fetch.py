@@ -14,6 +14,9 @@ FETCH_SECONDS: Final = 5.0
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 # A large provider's key set has some 20 KiB.
 
+_FIELDS: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+# What is unpacked has no bound of ours: 64 KiB can make 64 MiB in one step.
+
 
 class FetchFailed(Exception):
     """It could not be had; the text says why, without anything that came."""
@@ -34,11 +37,13 @@ async def fetch_json(url: str) -> Any:
             httpx2.AsyncClient(
                 follow_redirects=False, trust_env=False, proxy=_proxy(url), timeout=FETCH_SECONDS
             ) as client,
-            client.stream("GET", url, headers={"Accept": "application/json"}) as answer,
+            client.stream("GET", url, headers=_FIELDS) as answer,
         ):
             if answer.status_code != 200:
                 raise FetchFailed(f"status {answer.status_code}")
-            async for part in answer.aiter_bytes():
+            if answer.headers.get("content-encoding", "identity").lower() != "identity":
+                raise FetchFailed("it is compressed, which was not asked for")
+            async for part in answer.aiter_raw():
                 body += part
                 if len(body) > MAX_DOCUMENT_BYTES:
                     raise FetchFailed(f"it is larger than {MAX_DOCUMENT_BYTES} bytes")

@@ -8,9 +8,11 @@ Revocation lists are not read: let certificates be short-lived.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 from underpass.guard.errors import KeysUnreadable
 from underpass.guard.materials import Materials
@@ -19,6 +21,9 @@ from underpass.guard.peer import Peer
 from underpass.http.messages import RequestHead
 from underpass.model.gate_arguments import parse_mtls
 from underpass.model.gates import GateSpec
+
+_SHOWABLE: Final = re.compile(r"[!-~]{1,128}")
+# Authorities sign what they are asked to: a common name may hold anything, a line's end too.
 
 
 class MtlsGate:
@@ -39,7 +44,7 @@ class MtlsGate:
         name = next((each for each in shown.names if each in self._names), None)
         if self._names and name is None:
             return REFUSED
-        name = name or next(iter(shown.names), shown.fingerprint[:16])
+        name = name or next(filter(_SHOWABLE.fullmatch, shown.names), shown.fingerprint[:16])
         return Pass(identity=f"mtls:{name}")
 
 
