@@ -94,7 +94,7 @@ def test_every_change_has_its_line():
         LeaseEnded(NOON, idle=True),
         LeaseEnded(NOON, idle=False),
         InstanceSuperseded(NOON),
-        SignInWaiting(NOON, "BCDF-GHJK", "É\n", "a program"),
+        SignInWaiting(NOON, "BCDF-____", "É\n", "a program"),
         TunnelClosed(NOON, "asked"),
     ]
     failing = replace(status, verdict=verdict(failed=Layer.LINK))
@@ -107,7 +107,8 @@ def test_every_change_has_its_line():
         "12:00:00 UTC  lease-ended    no visitor for the idle limit",
         "12:00:00 UTC  lease-ended    its hard end is reached",
         "12:00:00 UTC  superseded",
-        '12:00:00 UTC  sign-in        "\\u00c9\\n" asks to be let in: underpass approve BCDF-GHJK',
+        '12:00:00 UTC  sign-in        "\\u00c9\\n" asks to be let in; its browser shows a code '
+        "BCDF-____",
         "12:00:00 UTC  closed         asked",
     ]
 

@@ -10,7 +10,7 @@ from tests.gatehouse.conftest import KEY, RecordingVisitor, request, settle
 
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
-from underpass.gatehouse.inner_app import MAX_AT_ONCE, InnerApp
+from underpass.gatehouse.inner_app import MAX_AT_ONCE, MAX_OF_NETWORK, InnerApp
 from underpass.gatehouse.inner_exchange import MAX_BODY
 from underpass.gatehouse.ports import Peer
 from underpass.guard.gates import Guard, IpGate
@@ -197,12 +197,40 @@ async def test_not_more_than_so_many_are_served_at_once():
         await asyncio.Event().wait()
 
     served = inner(app)
-    for _ in range(MAX_AT_ONCE):
-        served.open(RecordingVisitor(), request(b"GET", b"/own"), PEER)
+    for number in range(MAX_AT_ONCE):
+        peer = Peer(f"198.51.100.{number}")
+        served.open(RecordingVisitor(), request(b"GET", b"/own"), peer)
     visitor = RecordingVisitor()
     served.open(visitor, request(b"GET", b"/own"), PEER)
     assert (await visitor.answer())[0] == 503
     served.close()
+    await served.wait_closed()
+
+
+async def test_one_network_cannot_keep_everybody_out():
+    """Bodies that are sent slowly, as many as it likes."""
+    served = inner(echo)
+    visitors = [RecordingVisitor() for _ in range(MAX_OF_NETWORK + 1)]
+    for number, slow in enumerate(visitors):
+        served.open(slow, request(b"POST", b"/own", body=6), Peer(f"2001:db8::{number:x}"))
+    assert (await visitors[-1].answer())[0] == 503
+    visitor = RecordingVisitor()
+    served.open(visitor, request(b"GET", b"/own"), PEER)
+    assert (await visitor.answer())[0] == 200
+    served.close()
+    await served.wait_closed()
+
+
+@pytest.mark.parametrize("value", [b"a\r\nX: y", b"a\nX: y", b"a\0"])
+async def test_an_application_cannot_break_a_field(value: bytes, caplog: Any):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 302, "headers": [(b"x", value)]})
+        await send({"type": "http.response.body", "body": b""})
+
+    served, visitor = inner(app), RecordingVisitor()
+    served.open(visitor, request(b"GET", b"/own"), PEER)
+    assert (await visitor.answer())[0] == 503
+    assert "line break" in caplog.text
     await served.wait_closed()
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from underpass.gatehouse.oauth_desk import (
+    FETCH_BURST,
     REGISTRATION_BURST,
     REGISTRATION_REFILL_SECONDS,
     OAuthDesk,
@@ -70,13 +71,30 @@ async def test_a_document_is_asked_for_once_in_a_while():
     assert site.shelf.asked == [url, url]
 
 
-async def test_a_client_stays_known_while_its_document_is_away():
-    """Its tokens are refreshed all the same; what it may do was decided when it was let in."""
+async def test_a_document_that_was_taken_away_lets_nobody_in_any_more():
     site, url = Site(), "https://client.example.com/me"
     await site.desk.meet(url)
+    assert site.desk.books.client(url) is not None
     site.now, site.shelf.there = site.now + DOCUMENT_SECONDS + 1, False
     await site.desk.meet(url)
-    assert site.desk.books.client(url) is not None
+    assert site.desk.books.client(url) is None
+
+
+async def test_strangers_cannot_have_us_fetch_without_end():
+    site = Site()
+    for number in range(2 * FETCH_BURST):
+        await site.desk.meet(f"https://victim.example.com/{number}", "203.0.113.7")
+    assert len(site.shelf.asked) == FETCH_BURST // 3
+    for number in range(2 * FETCH_BURST):
+        await site.desk.meet(f"https://victim.example.com/{number}", f"198.51.100.{number}")
+    assert len(site.shelf.asked) == FETCH_BURST
+
+
+def test_one_stranger_leaves_registrations_to_others():
+    site = Site()
+    answers = [site.desk.register(TOLD, "203.0.113.7").status for _ in range(REGISTRATION_BURST)]
+    assert answers.count(201) == REGISTRATION_BURST // 3
+    assert site.desk.register(TOLD, "198.51.100.1").status == 201
 
 
 async def test_what_is_no_address_is_not_fetched():

@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.gatehouse.conftest import raw_origin
 
 from underpass.gatehouse.oauth_documents import Documents, DocumentUnusable
 from underpass.gatehouse.oauth_fetch import Fetcher, FetchRefused
+from underpass.gatehouse.oauth_names import MAX_AT_ONCE, LookUpFailed, look_up_name
 
 NEVER = [
     "http://client.example.com/me",
@@ -62,6 +64,10 @@ PRIVATE = [
     "64:ff9b::7f00:1",
     "2002:7f00:1::1",
     "2001:0:7f00:1::1",
+    "::127.0.0.1",
+    "::a9fe:a9fe",
+    "fec0::1",
+    "192.88.99.1",
 ]
 
 
@@ -201,7 +207,25 @@ async def test_a_document_that_cannot_be_used_makes_no_client(changes: dict[str,
             await documents.fetch(url)
 
 
-@pytest.mark.parametrize("path", ["", "/", "/a/../b", "/./a"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[",
+        "https://[::1",
+        "https://a:b/c",
+        "https://exa mple.com/me",
+        "https://bank.example,evil.example/me",
+        "https://" + "a" * 60_000 + "/me",
+    ],
+)
+async def test_what_is_no_address_is_no_client_and_is_not_remembered(url: str):
+    documents = Documents(Fetcher(loopback=True))
+    with pytest.raises(DocumentUnusable):
+        await documents.fetch(url)
+    assert documents.failures == 0
+
+
+@pytest.mark.parametrize("path", ["", "/", "/a/../b", "/./a", "/a/%2e%2E/b", "/%2E/a"])
 async def test_an_address_without_a_plain_path_is_no_client(path: str):
     with pytest.raises(DocumentUnusable):
         await Documents(Fetcher(loopback=True)).fetch(f"http://127.0.0.1:9{path}")
@@ -229,3 +253,46 @@ async def served(changes: dict[str, Any]) -> AsyncIterator[str]:
     yield url
     server.close()
     await asyncio.sleep(0)
+
+
+# Look-ups.
+
+
+async def test_a_name_is_looked_up():
+    assert "127.0.0.1" in await look_up_name("localhost", 443)
+
+
+@pytest.mark.parametrize("name", ["does-not-exist.invalid", "a" * 70 + ".example"])
+async def test_a_name_that_leads_nowhere_is_said_to(name: str):
+    with pytest.raises(LookUpFailed):
+        await look_up_name(name, 443)
+
+
+async def test_slow_look_ups_are_few_and_hold_nothing_else_up(monkeypatch: pytest.MonkeyPatch):
+    """A name server that never answers, and somebody who keeps asking it."""
+    hold, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(*words: object, **more: object) -> list[object]:
+        begun.release()
+        hold.wait(20)
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", slow)
+        for _ in range(MAX_AT_ONCE):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await look_up_name("slow.example.com", 443)
+        for _ in range(MAX_AT_ONCE):
+            assert begun.acquire(timeout=5)
+        with pytest.raises(LookUpFailed):
+            await look_up_name("slow.example.com", 443)
+        threads = [each for each in threading.enumerate() if each.name == "underpass look-up"]
+        assert len(threads) == MAX_AT_ONCE
+        assert all(each.daemon for each in threads), "they do not hold up the end of the process"
+        # What others do in threads goes on.
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: 7), 5) == 7
+        hold.set()
+    for each in threads:
+        await asyncio.to_thread(each.join, 5)
+    assert await look_up_name("localhost", 443)

@@ -16,7 +16,6 @@ from underpass.guard.checks import Gate
 from underpass.guard.gates import Forged, GateMaker, Materials
 from underpass.guard.oauth.errors import OAuthNotInstalled, OAuthOptionInvalid, OAuthUrlChanges
 from underpass.guard.oauth.origin_gate import OriginOAuthGate
-from underpass.guard.oauth.redirects import target_of
 from underpass.guard.secrets import read_secret
 from underpass.model.gate_arguments import is_fetchable, parse_oauth
 from underpass.model.gates import GateSpec
@@ -48,9 +47,9 @@ class OAuthSite:
             assert not isinstance(self.pages, OriginPages)
             self.pages.networks = _networks(forged, spec)
             self.desk.on_waiting = lambda sign_in: supervisor.sign_in_waiting(
-                sign_in.code,
+                sign_in.hint,
                 sign_in.asked.client.name,
-                target_of(sign_in.asked.redirect_uri),
+                sign_in.answer_to,
             )
         self._supervisor = supervisor
 

@@ -90,7 +90,8 @@ def change_line(change: Facts) -> str:
     elif event == "sign-in":
         # A stranger's words: quoted, so that they are not taken for ours, with nothing but ASCII.
         whom = json.dumps(change["client"])
-        told = f"{whom} asks to be let in: underpass approve {change['code']}"
+        # Half a code: whoever approves has it from the browser that asks, and not from here.
+        told = f"{whom} asks to be let in; its browser shows a code {change['code']}"
     elif event == "link-restored":
         told = f"after {change['away_seconds']:.1f} s"
     else:

@@ -12,9 +12,12 @@ from typing import Final, Protocol
 
 from underpass.gatehouse.inner_exchange import MAX_BODY, AsgiApp, InnerExchange
 from underpass.gatehouse.ports import Exchange, Peer, Visitor
+from underpass.guard.oauth.strangers import network_of
 from underpass.http.messages import RequestHead
 
 MAX_AT_ONCE: Final = 64
+MAX_OF_NETWORK: Final = 16
+"""Of those, from one network: who sends sixty-four bodies slowly must not close our door."""
 SECONDS: Final = 60.0
 """One exchange, from its head to the last byte of its answer."""
 
@@ -48,12 +51,14 @@ class InnerApp:
         self._app = pages.app
         self._loop = loop
         self._seconds = seconds
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        """Each with the network of its visitor."""
 
     def open(self, visitor: Visitor, head: RequestHead, peer: Peer) -> Exchange:
         """Begin one exchange with the application."""
         exchange = InnerExchange(visitor, head, peer)
-        if len(self._tasks) >= MAX_AT_ONCE:
+        whose = network_of(peer.address)
+        if len(self._tasks) >= MAX_AT_ONCE or self._has_enough(whose):
             exchange.refuse("over-limit")
         elif head.body > MAX_BODY:
             exchange.refuse("body-too-large")
@@ -61,9 +66,17 @@ class InnerApp:
             work = exchange.run(self._app, self._seconds)
             task = self._loop.create_task(work, name="underpass: a page of our own")
             exchange.task = task
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = whose
+            task.add_done_callback(self._forget)
         return exchange
+
+    def _has_enough(self, whose: str) -> bool:
+        if not whose:  # nobody vouches for an address: they cannot be told apart
+            return False
+        return sum(each == whose for each in self._tasks.values()) >= MAX_OF_NETWORK
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
 
     def close(self) -> None:
         """Cancel what is under way. Idempotent."""

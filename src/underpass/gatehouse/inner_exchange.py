@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -210,6 +211,8 @@ def _response_head(status: int, headers: Any) -> ResponseHead:
     kept: Headers = []
     length = UNKNOWN_LENGTH
     for name, value in headers:
+        if _BREAKS.search(name + value):
+            raise ValueError("a line break in a field of our own")
         if name.lower() == b"content-length":
             length = int(value)
         elif name.lower() not in (b"connection", b"transfer-encoding", b"date", b"server"):
@@ -218,6 +221,8 @@ def _response_head(status: int, headers: Any) -> ResponseHead:
         length = NO_BODY
     return ResponseHead(status, _REASONS.get(status, b"Other"), kept, length)
 
+
+_BREAKS: Final = re.compile(rb"[\r\n\0]")
 
 _REASONS: Final = {
     200: b"OK",
@@ -230,6 +235,7 @@ _REASONS: Final = {
     403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
+    410: b"Gone",
     413: b"Content Too Large",
     429: b"Too Many Requests",
     503: b"Service Unavailable",

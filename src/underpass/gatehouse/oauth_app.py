@@ -19,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from underpass.gatehouse.inner_exchange import AsgiApp, Message
+from underpass.gatehouse.oauth_browser import address_of
 from underpass.gatehouse.oauth_desk import OAuthDesk
 from underpass.gatehouse.oauth_signin import SignInPages
 from underpass.guard.oauth.authlib_server import Reply
-from underpass.guard.oauth.parameters import read_form
 from underpass.guard.oauth.place import OWN
 
 _FOR_CLIENTS: Final = ("/token", "/register", "/revoke")
@@ -51,11 +51,12 @@ def build_oauth_app(desk: OAuthDesk) -> AsgiApp:
     }
 
     async def answer(request: Request) -> Response:
-        place, path = desk.books.place, request.url.path
+        # As it was sent: what the desk took it for is what is answered (``OAuthDesk.takes``).
+        place, path = desk.books.place, str(request.scope["raw_path"], "latin-1")
         if place is None:
             return Response(status_code=503)
         if path in place.resource_paths or path in place.server_paths:
-            return _document(desk, request)
+            return _document(desk, request, path in place.resource_paths)
         own = path.removeprefix(OWN)
         if own in _FOR_CLIENTS:
             return await _answer_client(desk, request, own)
@@ -75,20 +76,17 @@ def build_oauth_app(desk: OAuthDesk) -> AsgiApp:
     return app
 
 
-def _document(desk: OAuthDesk, request: Request) -> Response:
+def _document(desk: OAuthDesk, request: Request, is_of_resource: bool) -> Response:
     place = desk.books.place
     assert place is not None
     if request.method == "OPTIONS":
         return Response(status_code=204, headers=_PREFLIGHT)
     if request.method not in ("GET", "HEAD"):
         return Response(status_code=405, headers={"Allow": "GET, HEAD, OPTIONS"})
-    if request.url.path in place.resource_paths:
-        document = place.resource_document(desk.tunnel)
-    else:
-        document = place.server_document()
+    told = place.resource_document(desk.tunnel) if is_of_resource else place.server_document()
     # Short: behind a name that moves, an old document leads clients astray for as long.
     headers = {**_CORS, "Cache-Control": "public, max-age=60"}
-    return Response(json.dumps(document), 200, headers, media_type="application/json")
+    return Response(json.dumps(told), 200, headers, media_type="application/json")
 
 
 async def _answer_client(desk: OAuthDesk, request: Request, own: str) -> Response:
@@ -97,24 +95,15 @@ async def _answer_client(desk: OAuthDesk, request: Request, own: str) -> Respons
     if request.method != "POST":
         return Response(status_code=405, headers={"Allow": "POST, OPTIONS"})
     body = await request.body()
-    authorization = request.headers.get("authorization", "")
+    # Two of them are joined into one that shows no client (``check_basic``).
+    authorization = ", ".join(request.headers.getlist("authorization"))
     if own == "/register":
-        reply = desk.register(body)
+        reply = desk.register(body, address_of(request))
     elif own == "/token":
-        await desk.meet(client_id_of(body))
         reply = desk.server.token(body, authorization)
     else:
-        await desk.meet(client_id_of(body))
         reply = desk.server.revoke(body, authorization)
     return response_of(reply, _CORS)
-
-
-def client_id_of(body: bytes) -> str:
-    """The client that a form names, as far as it can be read; judged later."""
-    try:
-        return dict(read_form(body)).get("client_id", "")
-    except ValueError:
-        return ""
 
 
 def response_of(reply: Reply, more: dict[str, str] | None = None) -> Response:

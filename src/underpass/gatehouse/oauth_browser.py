@@ -13,12 +13,16 @@ from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from underpass.guard.oauth.place import OWN
 
 _BARE: Final = "underpass-browser"
-_SECURE: Final = "__Secure-" + _BARE
+_SECURE: Final = "__Host-" + _BARE
+"""With this prefix browsers take the cookie from this very host alone. Under any other name the
+tunnel next door (``evil.relay.example`` beside ``tools.relay.example``) could plant its own, and
+move a sign-in into somebody else's browser. The price is that its path is ``/``."""
 MAX_COOKIE: Final = 128
 COOKIE_SECONDS: Final = 900
 
@@ -44,12 +48,13 @@ class Browsers:
         return secrets.token_urlsafe(32)
 
     def set(self, response: Response, browser: str, *, secure: bool) -> None:
-        """Have the browser keep ``browser`` for our own pages only: the origin never gets it."""
+        """Have the browser keep ``browser``: it opens nothing without an address that only our own
+        pages were told."""
         response.set_cookie(
             _name(secure),
             browser,
             max_age=COOKIE_SECONDS,
-            path=OWN,
+            path="/" if secure else OWN,
             secure=secure,
             httponly=True,
             # Lax: the way back from an outside provider is a navigation from another site.
@@ -65,6 +70,11 @@ class Browsers:
         """Whether ``seal`` is the one for them."""
         expected = self.seal(browser, query).encode()
         return bool(browser) and hmac.compare_digest(expected, seal.encode("utf-8", "replace"))
+
+
+def address_of(request: Request) -> str:
+    """Where a visitor is, "" when nobody vouches for it."""
+    return "" if request.client is None else request.client.host
 
 
 def is_own_page(headers: Mapping[str, str], issuer: str) -> bool:

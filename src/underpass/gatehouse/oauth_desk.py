@@ -20,10 +20,14 @@ from underpass.guard.oauth.place import OWN, Place, place_of
 from underpass.guard.oauth.records import Visitor
 from underpass.guard.oauth.server import AuthorizationServer
 from underpass.guard.oauth.signins import SignIn, SignIns
+from underpass.guard.oauth.strangers import Allowance
 
 REGISTRATION_BURST: Final = 30
 REGISTRATION_REFILL_SECONDS: Final = 2.0
 """Registering costs a stranger nothing; this keeps the books' churn below what clients need."""
+FETCH_BURST: Final = 18
+FETCH_REFILL_SECONDS: Final = 5.0
+"""Documents that strangers have us fetch: we must not be the source of a flood elsewhere."""
 
 
 class OAuthDesk:
@@ -54,8 +58,8 @@ class OAuthDesk:
         """Told of each sign-in that begins to wait for the owner."""
         self._path = path
         self._documents = documents
-        self._allowance = float(REGISTRATION_BURST)
-        self._counted_at = books.now()
+        self._registrations = Allowance(books.now, REGISTRATION_BURST, REGISTRATION_REFILL_SECONDS)
+        self._fetches = Allowance(books.now, FETCH_BURST, FETCH_REFILL_SECONDS)
 
     def rebase(self, public_url: str) -> None:
         """The tunnel is public at ``public_url``; see ``Books.rebase``."""
@@ -77,12 +81,15 @@ class OAuthDesk:
         text = path.decode("latin-1")
         return text in place.resource_paths or text in place.server_paths
 
-    async def meet(self, client_id: str) -> None:
+    async def meet(self, client_id: str, address: str = "") -> None:
         """Make sure that the client's document, if its id is one's address, is known.
 
-        What is wrong with a document shows as a client that is not known.
+        For questions only: who has something to exchange is known already. What is wrong with a
+        document shows as a client that is not known. ``address`` is the visitor's, if known.
         """
         if not _ADDRESS.match(client_id) or self.books.document(client_id) is not None:
+            return
+        if not self._fetches.take(address):
             return
         try:
             client = await self._documents.fetch(client_id)
@@ -90,14 +97,10 @@ class OAuthDesk:
             return
         self.books.note_document(client)
 
-    def register(self, body: bytes) -> Reply:
-        """Answer a registration, unless there are too many."""
-        now = self.books.now()
-        refilled = self._allowance + (now - self._counted_at) / REGISTRATION_REFILL_SECONDS
-        self._allowance, self._counted_at = min(float(REGISTRATION_BURST), refilled), now
-        if self._allowance < 1:
-            return Reply(429, b'{"error": "temporarily_unavailable"}', _BUSY)
-        self._allowance -= 1
+    def register(self, body: bytes, address: str = "") -> Reply:
+        """Answer a registration from ``address``, unless there are too many."""
+        if not self._registrations.take(address):
+            return Reply(429, b'{"error": "temporarily_unavailable"}', list(_BUSY))
         return self.server.register(body)
 
     # For the owner.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -40,6 +41,10 @@ class Documents:
         now = asyncio.get_running_loop().time()
         if now < self._failed.get(url, 0.0) or self._under_way >= MAX_AT_ONCE:
             raise DocumentUnusable
+        try:
+            self._fetcher.check(url)
+        except FetchRefused:
+            raise DocumentUnusable from None
         if urlsplit(url).path in ("", "/") or _has_dots(url):
             raise DocumentUnusable
         self._under_way += 1
@@ -57,9 +62,15 @@ class Documents:
         finally:
             self._under_way -= 1
 
+    @property
+    def failures(self) -> int:
+        """How many addresses are remembered as unusable."""
+        return len(self._failed)
+
     async def close(self) -> None:
         """Nothing is kept open between fetches."""
 
 
 def _has_dots(url: str) -> bool:
-    return any(segment in (".", "..") for segment in urlsplit(url).path.split("/"))
+    path = re.sub("%2e", ".", urlsplit(url).path, flags=re.IGNORECASE)
+    return any(segment in (".", "..") for segment in path.split("/"))

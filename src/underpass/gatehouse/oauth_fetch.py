@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -18,6 +17,8 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
+from underpass.gatehouse.oauth_names import LookUpFailed, look_up_name
+from underpass.guard.oauth.redirects import is_host
 from underpass.guard.oauth.registration import MAX_DOCUMENT_BYTES
 
 SECONDS: Final = 5.0
@@ -49,7 +50,7 @@ class Fetcher:
     ) -> None:
         """``private``: the address was named by the owner, and may be in a private network.
         ``look_up`` takes the place of the system's resolver."""
-        self._look_up = look_up or _look_up
+        self._look_up = look_up or look_up_name
         self.loopback = loopback
         """Whether this machine itself may be asked."""
         self._private = private
@@ -78,8 +79,10 @@ class Fetcher:
             raise FetchRefused("it is no https address")
         if "@" in parts.netloc or parts.fragment or "\\" in url or not url.isprintable():
             raise FetchRefused("it names a user or a fragment")
-        if not url.isascii() or len(url) > 1024:
+        if not url.isascii() or len(url) > 1024 or " " in url:
             raise FetchRefused("it is too long or not ASCII")
+        if not is_host(parts.netloc):
+            raise FetchRefused("its host is no host name")
 
     async def _fetch(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
@@ -123,7 +126,10 @@ class Fetcher:
             raise FetchRefused(f"it cannot be reached ({type(error).__name__})") from None
 
     async def _find(self, host: str, port: int) -> list[str]:
-        found = await self._look_up(host, port)
+        try:
+            found = await self._look_up(host, port)
+        except LookUpFailed:
+            raise FetchRefused("its name is not known") from None
         if not found or not all(self._may_dial(each) for each in found):
             # All of them: a name with one good and one bad address is somebody's trick.
             raise FetchRefused("its name leads to an address that is not public")
@@ -171,16 +177,6 @@ class _JudgedBackend(httpcore2.AsyncNetworkBackend):
         raise FetchRefused("it is no https address")
 
 
-async def _look_up(host: str, port: int) -> list[str]:
-    """The addresses that the system knows for ``host``, each once."""
-    try:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        raise FetchRefused("its name is not known") from None
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 def _is_loopback_name(host: str) -> bool:
     if host == "localhost":
         return True
@@ -191,6 +187,11 @@ def _is_loopback_name(host: str) -> bool:
 
 
 _NOT_PUBLIC: Final = tuple(
-    map(ipaddress.ip_network, ("192.0.0.0/24", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/23"))
+    ipaddress.ip_network(each)
+    for each in (
+        *("192.0.0.0/24", "192.88.99.0/24", "::/96", "64:ff9b::/96", "64:ff9b:1::/48"),
+        *("2001::/23", "3fff::/20", "5f00::/16", "fec0::/10"),
+    )
 )
-"""What ``is_global`` of some Python versions takes for public (CVE-2024-4032), and NAT64."""
+"""What ``is_global`` of some Python versions takes for public (CVE-2024-4032), and the ways of
+writing an IPv4 address as an IPv6 one."""

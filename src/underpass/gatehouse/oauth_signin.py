@@ -5,7 +5,9 @@
     GET  /signin       waits for the owner, or leads to the outside provider; ends with the answer
     GET  /callback     back from the outside provider
 
-Answers are sent from GET alone: browsers hold a form's redirects against ``form-action``.
+Answers are sent from GET alone: browsers hold a form's redirects against ``form-action``. Anybody
+can register an address anywhere, so a refusal takes nobody there by itself, unless the client was
+let in before or is on the visitor's own machine (RFC 9700, 4.11.2): a link says where it leads.
 """
 
 from __future__ import annotations
@@ -17,14 +19,14 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from underpass.gatehouse.oauth_browser import is_own_page
+from underpass.gatehouse.oauth_browser import address_of, is_own_page
 from underpass.gatehouse.oauth_desk import OAuthDesk
 from underpass.gatehouse.oauth_pages import page
 from underpass.gatehouse.oauth_provider import ProviderRefused
 from underpass.guard.oauth.authlib_server import Reply
 from underpass.guard.oauth.parameters import Parameters, read_form
 from underpass.guard.oauth.place import OWN
-from underpass.guard.oauth.redirects import target_of
+from underpass.guard.oauth.redirects import is_loopback, target_of
 from underpass.guard.oauth.server import Asked, RequestRefused
 from underpass.guard.oauth.signins import SECONDS, Decision, SignIn, TooManySignIns
 
@@ -41,7 +43,7 @@ class SignInPages:
     async def authorize(self, request: Request) -> Response:
         """Show who asks for what."""
         query = request.scope["query_string"]
-        judged = await self._judge(query)
+        judged = await self._judge(query, address_of(request))
         if isinstance(judged, Response):
             return judged
         secure = self._is_secure()
@@ -69,12 +71,12 @@ class SignInPages:
                 "Start again in the program that sent you here.",
                 403,
             )
-        judged = await self._judge(query.encode())
+        address = address_of(request)
+        judged = await self._judge(query.encode(), address)
         if isinstance(judged, Response):
             return judged
         if form.get("answer") != "yes":
-            return self._leave(desk.server.grant(judged, None))
-        address = request.client.host if request.client is not None else ""
+            return self._leave(desk.server.grant(judged, None), judged.client.client_id)
         try:
             sign_in = desk.sign_ins.begin(judged, browser, address)
         except TooManySignIns:
@@ -91,12 +93,7 @@ class SignInPages:
         if sign_in is None:
             return self._gone()
         if sign_in.decision is not Decision.WAITING:
-            self._desk.sign_ins.take(sign_in)
-            try:
-                reply = self._desk.server.grant(sign_in.asked, sign_in.visitor)
-            except RequestRefused:  # the client was forgotten meanwhile
-                return self._gone()
-            return self._redirect(reply)
+            return await self._finish(sign_in, address_of(request))
         if self._desk.provider is None:
             return self._waiting_page(sign_in)
         if "go" not in request.query_params:
@@ -139,7 +136,20 @@ class SignInPages:
 
     # What they lean on.
 
-    async def _judge(self, query: bytes) -> Asked | Response:
+    async def _finish(self, sign_in: SignIn, address: str) -> Response:
+        client_id = sign_in.asked.client.client_id
+        await self._desk.meet(client_id, address)
+        if not self._desk.sign_ins.take(sign_in):
+            return self._gone()
+        try:
+            reply = self._desk.server.grant(sign_in.asked, sign_in.visitor)
+        except RequestRefused:  # the client was forgotten meanwhile
+            return self._gone()
+        if sign_in.visitor is None:
+            return self._leave(reply, client_id)
+        return RedirectResponse(reply.location, 302, _NO_STORE)
+
+    async def _judge(self, query: bytes, address: str) -> Asked | Response:
         desk = self._desk
         if len(query) > MAX_QUERY:
             return self._message("This request is too long", "No program needs that much.", 400)
@@ -147,7 +157,8 @@ class SignInPages:
             parameters: Parameters = read_form(query)
         except ValueError:
             return self._message("This is no valid request", "It cannot be read.", 400)
-        await desk.meet(dict(parameters).get("client_id", ""))
+        client_id = dict(parameters).get("client_id", "")
+        await desk.meet(client_id, address)
         try:
             judged = desk.server.ask(parameters)
         except RequestRefused as refused:
@@ -157,7 +168,20 @@ class SignInPages:
                 "to register anew.",
                 400,
             )
-        return self._redirect(judged) if isinstance(judged, Reply) else judged
+        if not isinstance(judged, Reply):
+            return judged
+        if self._may_lead(judged, client_id):
+            return RedirectResponse(judged.location, 302, _NO_STORE)
+        return self._message(
+            "This program asks for what it cannot have",
+            f"It may be told so at {target_of(judged.location)}.",
+            400,
+            link=judged.location,
+        )
+
+    def _may_lead(self, reply: Reply, client_id: str) -> bool:
+        """Whether a refusal takes the browser along."""
+        return is_loopback(reply.location) or self._desk.books.is_admitted(client_id)
 
     def _find(self, request: Request, identity: str) -> SignIn | None:
         browser = self._desk.browsers.read(request.headers, secure=self._is_secure())
@@ -177,6 +201,7 @@ class SignInPages:
             resource=place.resource,
             until=until,
             answer_to=target_of(asked.redirect_uri),
+            is_loopback=is_loopback(asked.redirect_uri),
             redirect_uri=asked.redirect_uri,
             action=OWN + "/authorize",
             query=query,
@@ -201,17 +226,17 @@ class SignInPages:
             refresh=f"{POLL_SECONDS}; url={self._own('/signin', id=sign_in.id)}",
         )
 
-    def _leave(self, reply: Reply) -> Response:
-        """Send the browser on from an answer to a form."""
-        return self._message(
-            "The program is not let in",
-            "It is told so.",
-            refresh=f"0; url={reply.location}",
-            link=reply.location,
-        )
-
-    def _redirect(self, reply: Reply) -> Response:
-        return RedirectResponse(reply.location, 302, _NO_STORE)
+    def _leave(self, reply: Reply, client_id: str) -> Response:
+        """The client is not let in, and may hear of it."""
+        if self._may_lead(reply, client_id):
+            return self._message(
+                _NOT_LET_IN,
+                "It is told so.",
+                refresh=f"0; url={reply.location}",
+                link=reply.location,
+            )
+        told = f"It may be told so at {target_of(reply.location)}. You can close this page."
+        return self._message(_NOT_LET_IN, told, link=reply.location)
 
     def _gone(self) -> Response:
         return self._message(
@@ -239,4 +264,5 @@ class SignInPages:
         return self._issuer().startswith("https:")
 
 
+_NOT_LET_IN: Final = "The program is not let in"
 _NO_STORE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}

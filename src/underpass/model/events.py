@@ -125,7 +125,7 @@ class SignInWaiting(TunnelChange):
 
     event = "sign-in"
     code: str
-    """As the browser shows it; it opens nothing by itself."""
+    """Its first half, to tell it from others: the browser shows all of it."""
     client: str
     """What the program calls itself."""
     answer_to: str

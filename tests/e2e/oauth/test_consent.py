@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import re
 from collections.abc import AsyncIterator
@@ -12,9 +13,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from tests.e2e.oauth.browser import Browser
+from tests.e2e.oauth.conftest import let_in
 from tests.e2e.oauth.flow import Client
 from tests.e2e.oauth.person import CODE, Person
+from tests.e2e.oauth.terminal import at_terminal
 from tests.e2e.stage import PATIENCE, Stage, Tunnel
+from tests.e2e.visitors import get
 
 IMAGES = Path(__file__).resolve().parents[3] / "docs" / "images"
 
@@ -76,7 +80,8 @@ async def test_chromium_walks_the_consent(
     client.redirect = f"http://127.0.0.1:{callback.port}/callback"
     await browser.go(client.question())
     text = await browser.text()
-    for told in ("Example Assistant", f"{tunnel.url}/mcp", "nobody vouches", client.redirect):
+    told_all = ("Example Assistant", f"{tunnel.url}/mcp", "nobody vouches", client.redirect)
+    for told in (*told_all, "any program that runs here"):
         assert told in text
     assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", text)
     if keep:
@@ -88,9 +93,11 @@ async def test_chromium_walks_the_consent(
     if keep:
         await browser.screenshot(IMAGES / "oauth-waiting.png")
     listed = (await stage.run("approve", "--json")).json["sign_ins"]
-    assert [(each["code"], each["client"]) for each in listed] == [(found[0], "Example Assistant")]
+    half = f"{found[0][:4]}-____"
+    assert [(each["code"], each["client"]) for each in listed] == [(half, "Example Assistant")]
     shown = await stage.run("approve")
-    assert found[0] in shown.out
+    assert half in shown.out
+    assert found[0] not in shown.out
     done = await stage.run("approve", found[0].lower().replace("-", ""))
     assert done.out == '"Example Assistant" may come into tools\n'
     async with asyncio.timeout(PATIENCE):
@@ -136,13 +143,110 @@ async def test_a_sign_in_belongs_to_the_browser_that_began_it(
     await person.answer("yes")
     where, code = person.leads_to, person.code
     told = await tunnel.event("sign-in")
-    assert (told["code"], told["client"]) == (code, "Example Assistant")
+    assert (told["code"], told["client"]) == (f"{code[:4]}-____", "Example Assistant")
+    assert told["answer_to"] == "a program on the computer of that browser"
     assert (await thief.visit(where)).status_code == 410
     assert (await stage.run("approve", code)).code == 0
     assert (await thief.visit(where)).status_code == 410
     assert (await person.visit(where)).status_code == 302
     assert (await person.visit(where)).status_code == 410, "its answer is given once"
     await thief.close()
+
+
+async def test_nobody_approves_what_a_strangers_browser_alone_has_shown(
+    stage: Stage, tunnel: Tunnel, client: Client, person: Person
+):
+    """The owner hears of every sign-in; what he hears is not enough to let it in by habit."""
+    await person.visit(client.question())
+    await person.answer("yes")
+    heard = (await tunnel.event("sign-in"))["code"]
+    for given in (heard, heard[:4], heard[:4] + "BCDF"):
+        refused = await stage.run("approve", given, "--yes")
+        assert (refused.code, "no-such-sign-in" in refused.err) == (3, True), given
+    done = await stage.run("approve", heard, "--deny")
+    assert done.out == '"Example Assistant" is turned away from tools\n'
+    await person.go_on()
+    assert "error=access_denied" in person.leads_to
+
+
+@pytest.mark.parametrize(("word", "said"), [("y", True), ("n", False), ("", False)])
+async def test_at_a_terminal_the_owner_sees_who_asks_and_is_asked_again(
+    stage: Stage, client: Client, person: Person, word: str, said: bool
+):
+    await person.visit(client.question())
+    await person.answer("yes")
+    code, text = await at_terminal(stage, f"{word}\n", "approve", person.code)
+    for told in ('"Example Assistant"', "its own word only", client.url, "let it in?"):
+        assert told in text
+    assert "a program on the computer of that browser" in text
+    assert code == (0 if said else 130)
+    await person.go_on()
+    assert ("code=" in person.leads_to_or_nothing) is said
+
+
+ELSEWHERE = "https://phish.example.com/callback"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"response_type": "token"}, {"code_challenge": None}, {"resource": "https://x.y/"}]
+)
+async def test_a_strangers_registration_makes_no_open_redirect(
+    tunnel: Tunnel, person: Person, wrong: dict[str, str | None]
+):
+    """RFC 9700, 4.11.2: who registers an address must not get our visitors sent there."""
+    client = Client(tunnel.url)
+    client.redirect = ELSEWHERE
+    await client.register()
+    page = await person.visit(client.question(**wrong))
+    assert (page.status_code, "location" in page.headers) == (400, False)
+    assert "http-equiv" not in page.text
+    assert "phish.example.com" in page.text
+    await person.visit(client.question())
+    page = await person.answer("no")
+    assert (page.status_code, "location" in page.headers) == (200, False)
+    assert "http-equiv" not in page.text
+    assert "phish.example.com" in page.text
+    await client.close()
+
+
+async def test_what_the_owner_denies_sends_nobody_elsewhere(
+    stage: Stage, tunnel: Tunnel, person: Person
+):
+    client = Client(tunnel.url)
+    client.redirect = ELSEWHERE
+    await client.register()
+    await person.visit(client.question())
+    await person.answer("yes")
+    assert (await stage.run("approve", person.code, "--deny")).code == 0
+    page = await person.go_on()
+    assert (page.status_code, "location" in page.headers) == (200, False)
+    assert "http-equiv" not in page.text
+    # A client that was let in once is led to as ever.
+    answered = await let_in(stage, person, client.question())
+    assert answered.startswith(f"{ELSEWHERE}?code=")
+    page = await person.visit(client.question(response_type="token"))
+    assert page.headers["location"].startswith(f"{ELSEWHERE}?error=")
+    await client.close()
+
+
+async def test_an_address_is_taken_as_it_was_sent(tunnel: Tunnel):
+    """What is decoded twice, or built from Host, is another path than the gatehouse judged."""
+    for path in ("token%3Fx", "%74oken", "token/", "token/../authorize", "authorize;x"):
+        answer = await get(f"{tunnel.url}/.underpass/oauth/{path}", method="POST")
+        assert answer.status == 404, path
+
+
+async def test_two_authorizations_show_no_client(tunnel: Tunnel):
+    client = Client(tunnel.url)
+    await client.register(token_endpoint_auth_method="client_secret_basic")
+    basic = base64.b64encode(f"{client.client_id}:x".encode()).decode()
+    for fields in ([("Authorization", f"Basic {basic}")] * 2, [("Authorization", "Basic x, y")]):
+        answer = await client.http.post(
+            f"{client.own}/token", data={"grant_type": "refresh_token"}, headers=fields
+        )
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+        assert "shows no client" in answer.json()["error_description"]
+    await client.close()
 
 
 FOREIGN: tuple[dict[str, str], ...] = (

@@ -51,8 +51,10 @@ async def test_all_of_a_sign_in_over_https(stage: Stage, server: Program, free_p
     registered = await ask(f"{client.own}/register", json.dumps(told).encode())
     client.client_id = registered.json["client_id"]
     page = await ask(client.question())
-    assert [*cookies] == ["__Secure-underpass-browser"]
-    assert "Secure" in page.headers["set-cookie"]
+    # The prefix keeps the tunnel next door from planting one: secure, for "/", and no domain.
+    assert [*cookies] == ["__Host-underpass-browser"]
+    planted = page.headers["set-cookie"]
+    assert ("Secure" in planted, "Path=/;" in planted, "omain" in planted) == (True, True, False)
     fields = {**Form(page.body.decode()).fields, "answer": "yes"}
     begun = await ask(f"{client.own}/authorize", fields, Origin=tunnel.url)
     assert begun.status == 303

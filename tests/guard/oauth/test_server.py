@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 
 import pytest
 from tests.guard.oauth.conftest import (
@@ -22,8 +23,18 @@ from tests.guard.oauth.conftest import (
 )
 
 from underpass.guard.oauth.authlib_server import Reply
-from underpass.guard.oauth.books import CODE_SECONDS, MAX_CODES, MAX_GRANTS, MAX_STRANGERS
+from underpass.guard.oauth.books import (
+    AGAIN_SECONDS,
+    CODE_SECONDS,
+    DOCUMENT_SECONDS,
+    MAX_AGAIN,
+    MAX_CODES,
+    MAX_DOCUMENTS,
+    MAX_GRANTS,
+    MAX_STRANGERS,
+)
 from underpass.guard.oauth.place import place_of
+from underpass.guard.oauth.records import Client
 from underpass.guard.oauth.server import Asked, RequestRefused
 
 
@@ -253,9 +264,32 @@ def test_a_spent_refresh_token_takes_its_family_down_however_old_it_is(
     first = tokens = site.tokens(client_id)
     for _ in range(age):
         tokens = json.loads(site.refresh(client_id, tokens["refresh_token"]).body)
+    site.now += AGAIN_SECONDS
     assert error_of(site.refresh(client_id, first["refresh_token"])) == "invalid_grant"
     assert not site.opens(tokens["access_token"])
     assert error_of(site.refresh(client_id, tokens["refresh_token"])) == "invalid_grant"
+
+
+def test_a_client_whose_answer_was_lost_may_ask_again(site: Site, client_id: object):
+    first = site.tokens(client_id)
+    lost = json.loads(site.refresh(client_id, first["refresh_token"]).body)
+    site.now += AGAIN_SECONDS - 1
+    again = json.loads(site.refresh(client_id, first["refresh_token"]).body)
+    assert site.opens(again["access_token"])
+    last = json.loads(site.refresh(client_id, again["refresh_token"]).body)
+    assert site.opens(last["access_token"])
+    # What was lost is spent now: whoever found it gives itself away.
+    assert error_of(site.refresh(client_id, lost["refresh_token"])) == "invalid_grant"
+    assert not site.opens(last["access_token"])
+
+
+def test_a_spent_token_is_not_exchanged_for_many(site: Site, client_id: object):
+    first = tokens = site.tokens(client_id)
+    for _ in range(MAX_AGAIN):
+        tokens = json.loads(site.refresh(client_id, first["refresh_token"]).body)
+        assert site.opens(tokens["access_token"])
+    assert error_of(site.refresh(client_id, first["refresh_token"])) == "invalid_grant"
+    assert not site.opens(tokens["access_token"])
 
 
 def test_a_foreign_client_cannot_refresh(site: Site, client_id: object):
@@ -397,6 +431,12 @@ def test_strangers_cannot_fill_the_memory(site: Site):
         {"redirect_uris": ["https://example.com/cb#x"]},
         {"redirect_uris": ["https://user@example.com/cb"]},
         {"redirect_uris": ["https:///cb"]},
+        {"redirect_uris": ["https://bank.example,(verified).evil.example/cb"]},
+        {"redirect_uris": ["https://bank.example;evil.example/cb"]},
+        {"redirect_uris": ["https://'evil.example/cb"]},
+        {"redirect_uris": ["https://-evil.example/cb"]},
+        {"redirect_uris": ["ms-msdt:/id"]},
+        {"redirect_uris": ["search-ms:query=x"]},
         {"redirect_uris": ["https://exa mple.com/cb"]},
         {"redirect_uris": ["https://example.com/" + "x" * 2000]},
         {"redirect_uris": ["javascript:alert(1)"]},
@@ -451,6 +491,36 @@ def test_a_name_cannot_turn_or_hide_what_stands_beside_it(site: Site):
     assert str(told["client_name"]).startswith("Bank of <b>Trust</b>xxx")
     assert len(str(told["client_name"])) == 80
     assert site.register(client_name=7)["client_name"] == "a program without a name"
+    assert site.register(client_name="\u3164\u2800 \u115f")["client_name"] == (
+        "a program without a name"
+    )
+    tower = str(site.register(client_name="Ba" + "\u0301\u0323" * 30 + "nk")["client_name"])
+    assert (tower[0], tower[-2:], len(tower) <= 6) == ("B", "nk", True)
+
+
+def test_a_name_made_of_marks_costs_no_more_than_another(site: Site):
+    """Bringing 30,000 marks into order takes a second, if they are all looked at."""
+    began = time.process_time()
+    site.register(client_name="\u0301\u0323" * 15_000)
+    assert time.process_time() - began < 0.2
+
+
+def test_clients_that_are_in_are_not_driven_out_by_documents(site: Site):
+    def document(number: int) -> Client:
+        where = f"https://client.example.com/{number}"
+        return Client(where, "A client", (REDIRECT,), origin="document")
+
+    site.books.note_document(document(0))
+    tokens = site.tokens(document(0).client_id)
+    for number in range(1, 2 * MAX_DOCUMENTS):
+        site.books.note_document(document(number))
+    assert site.books.statistics().documents == MAX_DOCUMENTS
+    assert site.refresh(document(0).client_id, tokens["refresh_token"]).status == 200
+    site.now += DOCUMENT_SECONDS + 1
+    # Who is in goes on while its document is away; nobody else comes in by an old one.
+    assert isinstance(site.ask(document(0).client_id), Asked)
+    with pytest.raises(RequestRefused):
+        site.ask(document(2 * MAX_DOCUMENTS - 1).client_id)
 
 
 def test_no_token_shows_in_a_log(site: Site, client_id: object, caplog: pytest.LogCaptureFixture):

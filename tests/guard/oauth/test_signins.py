@@ -14,6 +14,7 @@ from underpass.guard.oauth.signins import (
     BURST,
     MAX_OF_ADDRESS,
     MAX_WAITING,
+    MAX_WRONG,
     REFILL_SECONDS,
     SECONDS,
     Decision,
@@ -104,9 +105,44 @@ def test_the_owner_sees_who_asks_and_no_secret(site: Site, sign_ins: SignIns, as
     site.now += 10
     told = begun.describe(site.now)
     assert (told["client"], told["client_origin"]) == ("A client", "registered")
-    assert (told["answer_to"], told["address"]) == (target_of(REDIRECT), "203.0.113.7")
+    assert told["address"] == "203.0.113.7"
     assert (told["waiting_seconds"], told["expires_in"]) == (10, int(SECONDS) - 10)
     shown = repr(begun) + repr(told)
     assert "the-browsers-secret" not in shown
     assert begun.nonce not in shown
     assert begun.verifier not in shown
+    assert begun.code not in shown
+
+
+def test_the_owner_is_not_told_that_a_strangers_program_is_on_this_computer(
+    sign_ins: SignIns, asked: Asked
+):
+    told = sign_ins.begin(asked, "browser", "203.0.113.7").describe(0.0)
+    assert told["answer_to"] == "a program on the computer of that browser"
+    assert target_of(REDIRECT) == "a program on this computer"
+
+
+def test_half_a_code_turns_away_and_lets_nobody_in(sign_ins: SignIns, asked: Asked):
+    begun = sign_ins.begin(asked, "browser", "")
+    assert begun.describe(0.0)["code"] == begun.hint == f"{begun.code[:4]}-____"
+    for half in (begun.hint, begun.code[:4]):
+        assert sign_ins.approve(half, OWNER) is None
+    assert begun.decision is Decision.WAITING
+    assert sign_ins.deny(begun.hint) is begun
+
+
+def test_who_tries_other_halves_turns_it_away(sign_ins: SignIns, asked: Asked):
+    begun, other = (sign_ins.begin(asked, "browser", "") for _ in range(2))
+    for _ in range(MAX_WRONG):
+        assert sign_ins.approve(begun.code[:4] + "AAAA", OWNER) is None
+    assert sign_ins.approve(begun.code, OWNER) is None
+    assert begun.decision is Decision.DENIED
+    assert sign_ins.approve(other.code, OWNER) is other
+
+
+def test_an_ipv6_network_is_one_visitor(sign_ins: SignIns, asked: Asked):
+    for host in range(MAX_OF_ADDRESS):
+        sign_ins.begin(asked, "browser", f"2001:db8:1:2::{host:x}")
+    with pytest.raises(TooManySignIns):
+        sign_ins.begin(asked, "browser", "2001:db8:1:2:3::9")
+    assert sign_ins.begin(asked, "browser", "2001:db8:1:3::9")

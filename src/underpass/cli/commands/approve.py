@@ -14,6 +14,7 @@ from underpass.api.discovery import Found, survey
 from underpass.api.places import runtime_dir
 from underpass.cli.options import json_option
 from underpass.cli.terminal import facts, json_line, prose, result, table
+from underpass.guard.oauth.codes import plain_code
 from underpass.guard.oauth.errors import NoSuchSignIn
 from underpass.model.errors import UnderpassError
 
@@ -28,23 +29,26 @@ SCHEMA = "underpass/v1/sign-ins"
 def command(code: str | None, deny: bool, yes: bool, as_json: bool) -> None:
     """List the sign-ins that wait before oauth gates, or approve the one with CODE.
 
-    The browser of whoever wants in shows the code. Approve only what you, or somebody you know,
-    began just now: the program gets to call what is behind the tunnel until the lease ends.
+    The list has half of each code; the browser of whoever wants in shows all of it. Approve only
+    what you, or somebody you know, began just now: the program gets to call what is behind the
+    tunnel until the lease ends. For --deny half a code is enough.
     """
     waiting = list(_waiting())
     if code is None:
         _tell(waiting, as_json=as_json)
         return
-    matching = [pair for pair in waiting if _plain(str(pair[1]["code"])) == _plain(code)]
-    if not matching:
+    half = plain_code(code)[:4]
+    for found, sign_in in waiting:
+        if plain_code(str(sign_in["code"])) != half:
+            continue
+        if not (yes or as_json) and sys.stdin.isatty():
+            prose(_page(found, sign_in))
+            click.confirm("turn it away?" if deny else "let it in?", abort=True, err=True)
+        decided = _decide(found, plain_code(code), approve=not deny)
+        if decided is not None:
+            break
+    else:
         raise NoSuchSignIn(code)
-    found, sign_in = matching[0]
-    if not (yes or as_json) and sys.stdin.isatty():
-        prose(_page(found, sign_in))
-        click.confirm("turn it away?" if deny else "let it in?", abort=True, err=True)
-    body = {"code": sign_in["code"], "approve": not deny}
-    with Call(found.socket, "POST", f"/v1/tunnels/{found.name}/sign-ins", body) as call:
-        decided = call.answer()
     if as_json:
         json_line(decided)
         return
@@ -64,6 +68,19 @@ def _waiting() -> Iterator[tuple[Found, dict[str, Any]]]:
             continue  # it has closed since it was seen
         for sign_in in answer["sign_ins"]:
             yield found, sign_in
+
+
+def _decide(found: Found, code: str, *, approve: bool) -> dict[str, Any] | None:
+    """The owner's word on one sign-in; None: its code is another."""
+    body = {"code": code, "approve": approve}
+    try:
+        with Call(found.socket, "POST", f"/v1/tunnels/{found.name}/sign-ins", body) as call:
+            decided: dict[str, Any] = call.answer()
+            return decided
+    except UnderpassError as error:
+        if error.code != NoSuchSignIn.code:
+            raise
+        return None
 
 
 def _tell(waiting: list[tuple[Found, dict[str, Any]]], *, as_json: bool) -> None:
@@ -102,7 +119,3 @@ def _page(found: Found, sign_in: dict[str, Any]) -> str:
 def _quoted(name: object) -> str:
     # A stranger's words: quoted, so that they are not taken for ours, with nothing but ASCII.
     return json.dumps(str(name))
-
-
-def _plain(code: str) -> str:
-    return code.upper().replace("-", "").replace(" ", "")

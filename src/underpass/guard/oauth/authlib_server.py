@@ -247,7 +247,8 @@ class AuthlibServer(Base):
             "scope": SCOPE,
         }
         if wants_refresh:
-            token["refresh_token"] = books.give_refresh(grant)
+            spent = request.form["refresh_token"] if request.refresh_token else ""
+            token["refresh_token"] = books.give_refresh(grant, spent)
 
     def create_oauth2_request(self, request: Any) -> Any:
         return request

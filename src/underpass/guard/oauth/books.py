@@ -34,6 +34,11 @@ CODE_SECONDS: Final = 60.0
 """RFC 6749 says ten minutes at most; a client on the other end of a redirect needs one second."""
 ACCESS_SECONDS: Final = 3600.0
 DOCUMENT_SECONDS: Final = 600.0
+AGAIN_SECONDS: Final = 10.0
+"""How long a refresh token that was just spent is taken once more: answers get lost where tunnels
+reconnect, and two programs of one person refresh at once."""
+MAX_AGAIN: Final = 3
+"""Refresh tokens that one spent token may have been exchanged for."""
 
 _FAMILY_BYTES: Final = 16
 
@@ -94,9 +99,15 @@ class Books:
     def client(self, client_id: str) -> Client | None:
         """The client of that id, if it is known now."""
         known = self._clients.get(client_id) or self._strangers.get(client_id)
-        if known is None and (cached := self._documents.get(client_id)) is not None:
-            known = cached[0]
-        return known
+        if known is not None or (cached := self._documents.get(client_id)) is None:
+            return known
+        # One that is in goes on while its document is away; nobody comes in by an old one.
+        is_good = self.now() <= cached[1] or client_id in self._holders()
+        return cached[0] if is_good else None
+
+    def is_admitted(self, client_id: str) -> bool:
+        """Whether somebody has let this very client in."""
+        return client_id in self._clients or client_id in self._holders()
 
     def register(self, client: Client) -> None:
         """Remember a stranger who registered."""
@@ -115,8 +126,10 @@ class Books:
     def note_document(self, client: Client) -> None:
         """Remember what a client's document says."""
         self._documents.pop(client.client_id, None)
-        while len(self._documents) >= MAX_DOCUMENTS:
-            del self._documents[next(iter(self._documents))]
+        if len(self._documents) >= MAX_DOCUMENTS:
+            holders = self._holders()
+            strangers = (each for each in self._documents if each not in holders)
+            del self._documents[next(strangers, next(iter(self._documents)))]
         self._documents[client.client_id] = (client, self.now() + DOCUMENT_SECONDS)
 
     def admit(self, client: Client) -> None:
@@ -197,23 +210,34 @@ class Books:
         self._access[digest] = Access(grant, self.now() + ACCESS_SECONDS)
         return token, max(1, int(min(ACCESS_SECONDS, self.lease_left())))
 
-    def give_refresh(self, grant: Grant) -> str:
-        """A fresh refresh token; the one before is spent by it.
+    def give_refresh(self, grant: Grant, spent: str = "") -> str:
+        """A fresh refresh token for ``spent``, which was looked up; "" when there is none yet.
 
         It names its grant, so that any spent one, however old, gives itself away.
         """
         raw = grant.family + secrets.token_bytes(_FAMILY_BYTES)
         token = TOKEN_PREFIX + urlsafe_b64encode(raw).decode().rstrip("=")
-        grant.refresh_hash = hash_token(token)
+        digest = hash_token(spent) if spent else b""
+        if digest and digest == grant.spent:
+            grant.refresh = (*grant.refresh, hash_token(token))
+        else:
+            grant.refresh = (hash_token(token),)
+            grant.spent, grant.again_until = digest, self.now() + AGAIN_SECONDS
         return token
 
     def look_up_refresh(self, token: str) -> Grant | None:
-        """The grant that ``token`` renews. A spent one means that two hold what one was given:
-        the grant is revoked."""
+        """The grant that ``token`` renews. A spent one means that two hold what one was given, and
+        the grant is revoked; but see ``AGAIN_SECONDS``."""
         grant = self._grant_of_refresh(token)
         if grant is None:
             return None
-        if not compare_digest(hash_token(token), grant.refresh_hash):
+        digest = hash_token(token)
+        comes_again = (
+            compare_digest(digest, grant.spent)
+            and self.now() < grant.again_until
+            and len(grant.refresh) < MAX_AGAIN
+        )
+        if not comes_again and not _is_one_of(digest, grant.refresh):
             self.revoke(grant.family)
             return None
         return grant if self.lease_left() > 0 else None
@@ -232,7 +256,7 @@ class Books:
         if access is not None:
             return access.grant
         grant = self._grant_of_refresh(token)
-        if grant is None or not compare_digest(hash_token(token), grant.refresh_hash):
+        if grant is None or not _is_one_of(hash_token(token), grant.refresh):
             return None
         return grant
 
@@ -263,8 +287,17 @@ class Books:
             len(self._access),
         )
 
+    def _holders(self) -> set[str]:
+        """The ids of clients that hold a code or tokens."""
+        codes = (each.client_id for each in self._codes.values())
+        return {*codes, *(each.client_id for each in self._grants.values())}
+
     def _grant_of_refresh(self, token: str) -> Grant | None:
         if not is_token(token):
             return None
         raw = urlsafe_b64decode(token.removeprefix(TOKEN_PREFIX) + "=")
         return self._grants.get(raw[:_FAMILY_BYTES])
+
+
+def _is_one_of(digest: bytes, good: tuple[bytes, ...]) -> bool:
+    return any(compare_digest(digest, each) for each in good)

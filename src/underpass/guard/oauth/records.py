@@ -119,8 +119,13 @@ class Grant(TokenMixin):
     visitor: Visitor
     resource: str
     since: float
-    refresh_hash: bytes = field(default=b"", repr=False)
-    """Of the one refresh token that is good now."""
+    refresh: tuple[bytes, ...] = field(default=(), repr=False)
+    """Digests of the refresh tokens that are good now: one, or the few that one spent token was
+    exchanged for by a client that asked again. The first of them that is used spends the others."""
+    spent: bytes = field(default=b"", repr=False)
+    """Digest of the token that they were given for, ..."""
+    again_until: float = 0.0
+    """... and until when it may come once more."""
     access: list[bytes] = field(default_factory=list, repr=False)
     """Digests of its access tokens, the newest last."""
 

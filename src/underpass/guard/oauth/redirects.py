@@ -16,13 +16,16 @@ MAX_URI_LENGTH: Final = 1024
 _CHARACTERS: Final = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
 """RFC 3986, less the ``#`` that would begin a fragment. No quotes, no backslash, no blanks."""
 
+_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\]")
+"""A host as people can read it: RFC 3986 would let commas and brackets into names."""
+
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
 
 _NOT_FOR_APPS: Final = frozenset(
     (
         *("about", "blob", "chrome", "data", "file", "filesystem", "ftp", "ftps", "intent", "jar"),
-        *("javascript", "ldap", "ldaps", "mailto", "ms-settings", "resource", "sftp", "ssh"),
-        *("tel", "telnet", "vbscript", "view-source", "ws", "wss"),
+        *("javascript", "ldap", "ldaps", "mailto", "resource", "search", "search-ms", "sftp"),
+        *("shell", "smb", "sms", "ssh", "tel", "telnet", "vbscript", "view-source", "ws", "wss"),
     )
 )
 """Schemes that browsers or systems act on themselves: no program of the visitor's gets those."""
@@ -43,6 +46,8 @@ def why_not_registrable(uri: str, application_type: str) -> str:
     if "@" in parts.netloc or "%" in parts.netloc:
         return "it names a user, or hides its host"
     scheme = parts.scheme
+    if parts.netloc and not is_host(parts.netloc):
+        return "its host is no host name"
     if scheme == "https":
         return "" if parts.hostname and port != 0 else "it names no host"
     if scheme == "http":
@@ -51,7 +56,7 @@ def why_not_registrable(uri: str, application_type: str) -> str:
         return "" if parts.hostname in _LOOPBACK else "plain http is for loopback addresses only"
     if application_type == "web":
         return "a web application needs https"
-    if not _APP_SCHEME.fullmatch(scheme) or scheme in _NOT_FOR_APPS:
+    if not _APP_SCHEME.fullmatch(scheme) or scheme in _NOT_FOR_APPS or scheme.startswith("ms-"):
         return "its scheme is not one of a program's own"
     return ""
 
@@ -67,14 +72,15 @@ def is_loopback(uri: str) -> bool:
     return parts.scheme == "http" and parts.hostname in _LOOPBACK
 
 
-def target_of(uri: str) -> str:
-    """Who gets the answer, in words for a page: a host, or a program by its scheme."""
+def target_of(uri: str, computer: str = "this computer") -> str:
+    """Who gets the answer, in words: a host, or a program by its scheme. ``computer`` is the one
+    with the browser in it, as whoever reads this calls it."""
     parts = urlsplit(uri)
     if is_loopback(uri):
-        return "a program on this computer"
+        return f"a program on {computer}"
     if parts.scheme == "https":
         return parts.netloc
-    return f"a program on this computer ({parts.scheme}:)"
+    return f"a program on {computer} ({parts.scheme}:)"
 
 
 def _same_but_port(uri: str, registered: str) -> bool:
@@ -91,6 +97,17 @@ def _same_but_port(uri: str, registered: str) -> bool:
     # Written as it was: a host in capitals, an empty port or a bare "?" is another URI.
     rebuilt = theirs._replace(netloc=_netloc(theirs.hostname or "", port)).geturl()
     return same == (ours.scheme, ours.hostname, ours.path, ours.query) and rebuilt == uri
+
+
+def is_host(netloc: str) -> bool:
+    """Whether the host before the port is written as hosts are."""
+    return _HOST.fullmatch(_host_of(netloc)) is not None
+
+
+def _host_of(netloc: str) -> str:
+    if netloc.startswith("["):
+        return netloc[: netloc.rfind("]") + 1]
+    return netloc.partition(":")[0]
 
 
 def _netloc(host: str, port: int | None) -> str:

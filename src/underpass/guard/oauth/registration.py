@@ -16,7 +16,13 @@ from underpass.guard.oauth.records import Client
 from underpass.guard.oauth.redirects import MAX_URIS, why_not_registrable
 
 MAX_NAME: Final = 80
+MAX_MARKS: Final = 2
+"""Marks on one letter: languages need two, towers of them write over other lines."""
 MAX_DOCUMENT_BYTES: Final = 32 * 1024
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
+    map(chr, range(0xFE00, 0xFE10))
+)
+"""Letters and marks that show nothing, and variation selectors."""
 _GRANTS: Final = ("authorization_code", "refresh_token")
 
 
@@ -46,14 +52,19 @@ def read_document(told: Mapping[str, Any], url: str) -> Client:
 
 def clean_name(name: object, otherwise: str) -> str:
     """A name as it may be shown."""
-    text = unicodedata.normalize("NFC", name) if isinstance(name, str) else ""
-    shown = "".join(
-        " " if each.isspace() else each
-        for each in text[: 4 * MAX_NAME]
+    # Cut first: normalizing takes the square of a long row of marks.
+    text = unicodedata.normalize("NFC", name[: 4 * MAX_NAME]) if isinstance(name, str) else ""
+    shown: list[str] = []
+    marks = 0
+    for each in text:
+        category = unicodedata.category(each)
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if each.isspace():
+            shown.append(" ")
         # Cc, Cf, Cs, Co, Cn: controls, turns of direction, surrogates, private and unassigned.
-        if each.isspace() or unicodedata.category(each)[0] != "C"
-    )
-    return " ".join(shown.split())[:MAX_NAME] or otherwise
+        elif category[0] != "C" and each not in _INVISIBLE and marks <= MAX_MARKS:
+            shown.append(each)
+    return " ".join("".join(shown).split())[:MAX_NAME] or otherwise
 
 
 def _read(
