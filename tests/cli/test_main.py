@@ -33,6 +33,7 @@ Commands:
   approve     List or decide sign-ins that wait for you.
   requests    List the recorded requests of a tunnel; show one.
   replay      Send a recorded request to the origin once more.
+  journal     List what was allowed or refused, and why.
   renew       Move the end of a tunnel's lease.
   close       Close a tunnel.
   reach       Make a gated tcp tunnel, or a service behind a host, local.

@@ -69,7 +69,8 @@ def test_nested_tables_have_nested_variables(user_file, monkeypatch):
 def test_every_option_can_be_set_in_a_file_under_its_own_name(command, table):
     options = {p.opts[0][2:] for p in command.params if p.param_type_name == "option"}
     fields = set(TABLES[table].__struct_encode_fields__)
-    assert options - {"json", "run", "help"} == fields
+    # A reason is given each time: in a file it would be a standing permission.
+    assert options - {"json", "run", "help", "accept-danger"} == fields
 
 
 def test_a_project_s_settings_may_be_in_pyproject(at_home):
@@ -144,10 +145,66 @@ def test_a_project_file_may_not_ask_for_more_exposure(project_file, setting, wis
     "settings",
     [
         'gate = ["bearer", "ip:10.0.0.0/8"]',
-        'gate = ["bearer", "/x=basic+ip:10.0.0.0/8"]', "public = false", 'for = "1h"\nidle = "5m"'],
+        'gate = ["bearer", "/x=basic+ip:10.0.0.0/8"]',
+        "public = false",
+        'for = "1h"\nidle = "5m"',
+    ],
 )
 def test_a_project_file_may_ask_for_less(project_file, settings):
     project_file.write_text(f"[open]\n{settings}\n")
+    opened()
+
+
+@pytest.mark.parametrize(
+    ("own", "setting", "wish"),
+    [
+        ("no-capture = true", "no-capture = false", "no-capture = false in place of your true"),
+        ("no-meter = true", "no-meter = false", "no-meter = false in place of your true"),
+        ('for = "1h"', 'for = "2h"', 'for = "2h" in place of your "1h"'),
+        ('idle = "5m"', 'idle = "6m"', 'idle = "6m" in place of your "5m"'),
+        (
+            'quota = ["1GB/month"]',
+            'quota = ["9GB/month"]',
+            'quota = ["9GB/month"] in place of your ["1GB/month"]',
+        ),
+        (
+            'gate = ["bearer", "ip:10.0.0.0/8"]',
+            'gate = ["bearer"]',
+            'gate = ["bearer"] in place of your ["bearer", "ip:10.0.0.0/8"]',
+        ),
+        (
+            'gate = ["ip:10.0.0.0/8"]',
+            'gate = ["ip:10.0.0.0/8", "/x=bearer", "bearer"]',
+            'gate = ["ip:10.0.0.0/8", "/x=bearer", "bearer"] in place of your ["ip:10.0.0.0/8"]',
+        ),
+    ],
+)
+def test_a_project_file_takes_nothing_from_what_the_user_has_set(
+    user_file, project_file, own, setting, wish
+):
+    project_file.write_text(f"[open]\n{setting}\n")
+    opened()
+    user_file.write_text(f"[open]\n{own}\n")
+    with pytest.raises(ExposureBeyondPolicy) as caught:
+        opened()
+    assert caught.value.message == f"cannot follow {project_file}: it asks for {wish}"
+    name = setting.partition(" ")[0]
+    user_file.write_text(f'[open]\n{own}\n[projects]\nmay = ["{name}"]\n')
+    opened()
+
+
+@pytest.mark.parametrize(
+    ("own", "setting"),
+    [
+        ('for = "2h"', 'for = "1h"'),
+        ('idle = "5m"', 'idle = "5m"'),
+        ('gate = ["ip:10.0.0.0/8"]', 'gate = ["bearer", "ip:10.0.0.0/8"]'),
+        ("public = true", "public = false"),
+    ],
+)
+def test_a_project_file_may_narrow_what_the_user_has_set(user_file, project_file, own, setting):
+    user_file.write_text(f"[open]\n{own}\n")
+    project_file.write_text(f"[open]\n{setting}\n")
     opened()
 
 

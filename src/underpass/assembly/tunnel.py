@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,7 @@ from underpass.assembly.keys import connector_key
 from underpass.assembly.oauth import OAuthSite, check_url_lasts, make_oauth
 from underpass.assembly.observation import Watched, serve_metrics, watch
 from underpass.assembly.origin import Delivery, deliver
+from underpass.assembly.preflight import Preflight
 from underpass.assembly.relay import embed_relay
 from underpass.drivers.base import (
     DialsPublic,
@@ -169,7 +171,8 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         # Ended last: who asked for the closing over it hears when nothing else is left.
         api = await stack.enter_async_context(AsyncExitStack())
         doors = stack.enter_context(ControlPorts(options.runtime_dir))
-        doors.check(spec.origin, await _resolve(spec.origin))
+        addresses = await _resolve(spec.origin)
+        doors.check(spec.origin, addresses)
         oauth = make_oauth(spec, options)
         makers = {} if oauth is None else oauth.makers
         forged = forge(spec.gates, rules=spec.rules, public=spec.public, makers=makers)
@@ -177,6 +180,10 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         claim(directory)
         delivery = await deliver(spec, options.runtime_dir, stack)
+        preflight = Preflight(
+            spec, options, forged.guard, delivery.origin, partial(_permit, spec, delivery, doors)
+        )
+        await preflight.check(address for address, _ in addresses)
         chosen = await choose(
             spec,
             directory=directory,
@@ -186,14 +193,16 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         )
         watched = await watch(spec, options, policy, chosen.engine, stack)
         examination = Examination(spec, options.state_dir)
-        site = _Site(spec, options, chosen, forged, doors, delivery, oauth, watched, examination)
+        site = _Site(
+            *(spec, options, chosen, forged, delivery, preflight, oauth, watched, examination)
+        )
         supervisor = site.supervise(policy)
         await serve_metrics(watched, options, doors, stack)
         if oauth is not None:
             check_url_lasts(spec, options, chosen)
             oauth.attach(forged, spec, supervisor)
             stack.push_async_callback(oauth.close)
-        verdict = await supervisor.open(options.timeout)
+        verdict = await preflight.while_opening(supervisor.open(options.timeout))
         stack.push_async_callback(supervisor.close)
         if watched is not None:
             watched.attach(supervisor)
@@ -241,8 +250,8 @@ class _Site:
     options: OpenOptions
     chosen: Chosen
     forged: Forged
-    doors: ControlPorts
     delivery: Delivery
+    preflight: Preflight
     oauth: OAuthSite | None
     watched: Watched | None
     examination: Examination
@@ -277,7 +286,7 @@ class _Site:
                 settings,
                 self.forged.guard,
                 on_exchange=on_exchange,
-                permit=self._permit,
+                permit=self.preflight.permits,
                 tls=context,
                 pages=None if self.oauth is None else self.oauth.pages,
                 observer=None if self.watched is None else self.watched.observer,
@@ -317,14 +326,6 @@ class _Site:
             self.options.state_dir / "tokens" / f"{supervisor.name}.token"
         )
         return grant_access(self.spec, self.forged, supervisor.status().url or "", path)
-
-    def _permit(self, host: str, port: int) -> bool:
-        if self.delivery.is_ours:
-            return True
-        if self.spec.origin.is_unix:
-            return self.doors.what_is_socket(host) is None
-        self.doors.refresh(time.monotonic())
-        return self.doors.what_is(host, port) is None
 
     def door(self, url: str) -> Door:
         """The public door at ``url``, as any visitor finds it."""
@@ -374,6 +375,18 @@ class _Site:
             closed_paths=self.forged.guard.closed_paths(),
             fields=fields,
         )
+
+
+def _permit(
+    spec: TunnelSpec, delivery: Delivery, doors: ControlPorts, host: str, port: int
+) -> bool:
+    """Whether a connection there meets no door of ours."""
+    if delivery.is_ours:
+        return True
+    if spec.origin.is_unix:
+        return doors.what_is_socket(host) is None
+    doors.refresh(time.monotonic())
+    return doors.what_is(host, port) is None
 
 
 async def _resolve(origin: Origin) -> list[tuple[str, int]]:

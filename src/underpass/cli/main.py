@@ -28,6 +28,9 @@ _COMMANDS = {
     "replay": Entry(
         "underpass.cli.commands.replay", "Send a recorded request to the origin once more."
     ),
+    "journal": Entry(
+        "underpass.cli.commands.journal", "List what was allowed or refused, and why."
+    ),
     "renew": Entry("underpass.cli.commands.renew", "Move the end of a tunnel's lease."),
     "close": Entry("underpass.cli.commands.close", "Close a tunnel."),
     "reach": Entry(

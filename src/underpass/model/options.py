@@ -45,8 +45,6 @@ class OAuthOptions:
     """Who may pass: e-mail addresses that the provider has verified, and ``sub:SUBJECT``."""
     changing_url: bool = False
     """The public URL may be another next time, which voids every sign-in and registration."""
-    loopback_clients: bool = False
-    """Clients' metadata documents are fetched from this machine, too (development)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +83,8 @@ class OpenOptions:
     """The origin is told who passed the gate, as ``Underpass-Visitor``."""
     oauth: OAuthOptions = OAuthOptions()
     """For an ``oauth`` gate; the defaults for every other."""
+    accept_danger: str = ""
+    """Why the tunnel may open although preflight finds its origin dangerous; "": it may not."""
     json: bool = False
     """Results are printed as JSON Lines."""
 

@@ -69,6 +69,13 @@ class OpenCommand(SettingsCommand):
 )
 @click.option("--mcp", is_flag=True, help="ORIGIN is an MCP server, as mcp+http:// says.")
 @click.option("--public", is_flag=True, help="No gate at all. Needs --for of at most 1h.")
+@click.option(
+    "--accept-danger",
+    metavar="REASON",
+    default="",
+    allow_from_autoenv=False,
+    help="Open to everybody what preflight would refuse, for this reason, which is journalled.",
+)
 @click.option("--for", "for", type=SecondsType(), help="Until the lease ends. Default: 8h.")
 @click.option("--idle", type=SecondsType(), help="Close after so long without a visitor.")
 @click.option("--owner", help="Who answers for it. Default: the login name.")
@@ -264,6 +271,7 @@ def chosen(params: dict[str, Any], *, run: tuple[str, ...], as_json: bool) -> Op
         quota=tuple(params["quota"]),
         metrics_listen=params["metrics_listen"],
         run=run,
+        accept_danger=params["accept_danger"],
         tell_visitor=params["tell_visitor"],
         oauth=OAuthOptions(
             provider=params["oauth_provider"],

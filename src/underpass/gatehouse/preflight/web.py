@@ -1,0 +1,125 @@
+"""Asking an HTTP origin what a stranger from elsewhere may ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from underpass.gatehouse.delivery import ELSEWHERE
+from underpass.gatehouse.preflight.wire import Wire, WireRefused
+from underpass.gatehouse.rewrite import base_path, origin_host, rewrite
+from underpass.guard.preflight.asks import Ask
+from underpass.guard.preflight.seen import MOST_BYTES, Seen
+from underpass.http.messages import EndOfMessage, Headers, Malformed, RequestHead, ResponseHead
+from underpass.http.reader import ResponseReader
+from underpass.model.origin import Kind, Origin
+
+ASK_SECONDS: Final = 1.5
+"""For one answer: half of what all of them have. What has come of it by then is judged."""
+
+MOST_ASKS: Final = 160
+"""Requests in one preflight, whatever the rules name."""
+
+Connect = Callable[[], Awaitable[Wire]]
+
+
+class WebAsker:
+    """Sends requests, each on a connection of its own, at most some at a time."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        origin: Origin,
+        kind: Kind,
+        admits: Callable[[RequestHead], bool],
+        *,
+        at_once: int = 8,
+    ) -> None:
+        """``admits`` says whether the gates let a stranger ask that; nothing else is sent."""
+        self._connect = connect
+        self._host = origin_host(origin)
+        self._base = base_path(origin, kind)
+        self._admits = admits
+        self._turns = asyncio.Semaphore(at_once)
+        self.asked = 0
+        """Requests sent so far."""
+
+    async def ask(self, ask: Ask, base: str = "") -> Seen | None:
+        """What ``ask`` is answered below ``base``; None: no answer, or no stranger may ask."""
+        target = base + ask.target
+        where = f"{ask.method} {target}"
+        sent = await self.send(ask.method, target, ask.fields, ask.body)
+        return None if sent is None else Seen(ask.name, where, *sent)
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        fields: Headers,
+        body: bytes = b"",
+        *,
+        until: Callable[[bytes], bool] = lambda data: False,
+    ) -> tuple[int, Headers, bytes] | None:
+        """Status, fields and beginning of the body, which is read no further once ``until`` says
+        of it that it will do. Status 0: what came is no HTTP."""
+        request = self.request(method, target, fields, len(body))
+        if request is None:
+            return None
+        async with self._turns:
+            self.asked += 1
+            try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    wire = await self._connect()
+            except (WireRefused, TimeoutError):
+                return None
+            try:
+                wire.write(request + body)
+                return await _answer(wire, method.encode("ascii"), until)
+            finally:
+                wire.close()
+
+    def request(self, method: str, target: str, fields: Headers, length: int) -> bytes | None:
+        """The head as a stranger's would come; None: the gates do not let it pass, or enough was
+        asked."""
+        head = RequestHead(
+            method.encode("ascii"), target.encode("ascii"), self._host, fields, length
+        )
+        if self.asked >= MOST_ASKS or not self._admits(head):
+            return None
+        return rewrite(
+            head,
+            host=self._host,
+            target=self._base + head.target,
+            strip=(),
+            origin_field=None,
+            address=ELSEWHERE.address,
+            secure=True,
+        )
+
+
+async def _answer(
+    wire: Wire, method: bytes, until: Callable[[bytes], bool]
+) -> tuple[int, Headers, bytes] | None:
+    parser = ResponseReader(method)
+    head: ResponseHead | None = None
+    raw, body = bytearray(), bytearray()
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            while len(body) < MOST_BYTES and not until(bytes(body)):
+                data = await wire.read()
+                raw += data[: MOST_BYTES - len(raw)]
+                for event in parser.receive_data(data) if data else parser.receive_eof():
+                    if isinstance(event, ResponseHead):
+                        head = event if event.status >= 200 else head
+                    elif isinstance(event, bytes):
+                        body += event
+                    elif isinstance(event, EndOfMessage | Malformed):
+                        data = b""
+                if not data:
+                    break
+    except TimeoutError:
+        pass  # a stream goes on for ever: its beginning tells
+    if head is not None:
+        return head.status, head.headers, bytes(body[:MOST_BYTES])
+    return (0, [], bytes(raw)) if raw else None
