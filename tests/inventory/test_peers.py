@@ -26,14 +26,14 @@ pytestmark = pytest.mark.pure
 def test_a_tunnel_is_read_from_words_and_never_a_secret(
     words: str, exposes: str, public: str
 ) -> None:
-    (found,) = read_peer(words.split()[0], words.split())
+    (found,) = read_peer(words.split()[0], tuple(words.split()))
     assert (found.exposes, found.public) == (exposes, public)
     assert found.risks
     assert "hunter22" not in repr(found)
 
 
 def test_what_makes_a_far_service_local_is_no_door_to_this_machine() -> None:
-    found = read_peer("chisel", ["chisel", "client", "c:9", "5432:db:5432", "socks"])
+    found = read_peer("chisel", ("chisel", "client", "c:9", "5432:db:5432", "socks"))
     assert found == [
         Carried("chisel", "db:5432 as c:9 sees it", "5432", ()),
         Carried("chisel", "every address that c:9 reaches, by SOCKS", "socks", ()),
@@ -54,4 +54,4 @@ def test_what_makes_a_far_service_local_is_no_door_to_this_machine() -> None:
     ],
 )
 def test_what_carries_nothing_is_no_tunnel(words: str) -> None:
-    assert read_peer(words.split()[0], words.split()) == []
+    assert read_peer(words.split()[0], tuple(words.split())) == []

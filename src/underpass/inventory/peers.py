@@ -56,7 +56,7 @@ _FRP_KINDS: Final = frozenset(("http", "https", "stcp", "sudp", "tcp", "tcpmux",
 
 
 def _read_chisel(words: Words) -> list[Carried]:
-    if words[:1] != ["client"]:
+    if "client" not in words[:1]:
         return []
     plain = _plain_words(words[1:], _CHISEL_FLAGS)
     if not plain:
