@@ -69,7 +69,7 @@ class Question:
         numbers: dict[str, int] = {}
         for pair in pairs:
             name, _, digits = pair.partition("=")
-            if not digits.isdigit() or len(digits) > 12:
+            if not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
                 return None
             numbers[name] = int(digits)
         if word not in set(Task) or sorted(numbers) != ["key", "n", "size", "us"]:
