@@ -4,13 +4,15 @@
     may = ["relay", "cors"]        # settings of [open] that project files may make freely
 
 A project file comes with other people's code. By itself it may name and narrow a tunnel; whoever
-sees the traffic, which files are read and who may come without a secret is the user's to say.
+sees the traffic, which files are read and who may come without a secret is the user's to say; and
+what the user's own file says of gates, quotas and ends can be narrowed, not replaced.
 Upper limits that hold for everybody are in the policy file (``guard.policy``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Final
 
 from underpass.model.duration import format_duration, parse_duration
@@ -41,8 +43,13 @@ STRONG_GATES: Final = frozenset({"bearer", "basic"})
 somebody else names: an issuer, an authority, a sender."""
 
 
-def excess(tables: Mapping[str, Mapping[str, object]], may: Set[str] = frozenset()) -> list[str]:
-    """What a project file's tables ask for beyond what is allowed, in words."""
+def excess(
+    tables: Mapping[str, Mapping[str, object]],
+    may: Set[str] = frozenset(),
+    own: Mapping[str, object] = MappingProxyType({}),
+) -> list[str]:
+    """What a project file's tables ask for beyond what is allowed, in words. ``own`` is ``[open]``
+    of the user's file, in whose place the project's settings come."""
     wishes = []
     for table, settings in tables.items():
         if table != "open":
@@ -50,12 +57,14 @@ def excess(tables: Mapping[str, Mapping[str, object]], may: Set[str] = frozenset
             wishes += [] if table in may else [f"[{table}]"]
             continue
         for name, value in settings.items():
-            if name not in may and value is not False and (wish := _excess(name, value)):
+            if name not in may and (wish := _excess(name, value) or _widening(name, value, own)):
                 wishes.append(wish)
     return wishes
 
 
 def _excess(name: str, value: object) -> str:
+    if value is False:
+        return ""
     if name not in FREE:
         return f"{name} = {_shown(value)}"
     if name == "gate" and not _has_strong_gate(value):
@@ -65,11 +74,40 @@ def _excess(name: str, value: object) -> str:
     return ""
 
 
+def _widening(name: str, value: object, own: Mapping[str, object]) -> str:
+    """What the setting takes from the user's own one, which would count without it."""
+    mine = own.get(name)
+    if mine is None or mine == value:
+        return ""
+    if name in {"for", "idle"}:
+        is_wider = parse_duration(str(value)) > parse_duration(str(mine))
+    elif name == "gate":
+        is_wider = not _keeps(value, mine)
+    else:
+        is_wider = name == "quota" or (name.startswith("no-") and value is False)
+    return f"{name} = {_shown(value)} in place of your {_shown(mine)}" if is_wider else ""
+
+
+def _keeps(value: object, mine: object) -> bool:
+    """Whether whoever passes the gates ``value`` has passed those of ``mine`` too."""
+    try:
+        gates, rules = parse_gates(_texts(value))
+        own_gates, own_rules = parse_gates(_texts(mine))
+    except UnderpassError:
+        return False
+    return rules == own_rules and set(own_gates) <= set(gates)
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [str(each) for each in value]
+    return [str(value)]
+
+
 def _has_strong_gate(value: object) -> bool:
     """Whether nobody comes in, on any path, without passing one."""
-    texts = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     try:
-        gates, rules = parse_gates(map(str, texts))
+        gates, rules = parse_gates(_texts(value))
     except UnderpassError:
         return False
     choices = [choice for rule in rules for choice in rule.choices]

@@ -71,7 +71,8 @@ def load_settings(
     if mistakes:
         raise SettingsInvalid("; ".join(mistakes))
     may = frozenset(user.tables.get("projects", {}).get("may", ()))
-    if project is not None and (wishes := excess(project.tables, may)):
+    own = user.tables.get("open", {})
+    if project is not None and (wishes := excess(project.tables, may, own)):
         raise ExposureBeyondPolicy(str(project.path), "; ".join(wishes), str(user_path))
     return Settings(user, project)
 
