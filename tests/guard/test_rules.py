@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from urllib.parse import quote
 
 import pytest
 
@@ -85,6 +86,14 @@ def test_an_ambiguous_path_is_judged_by_no_gate(target: bytes) -> None:
     guard = made("/admin/*=bearer", public=True)
     for headers in ((), (BEARER,)):
         assert ask(guard, target, *headers) == Deny(400, "path-ambiguous")
+
+
+def test_letters_that_nobody_sees_change_no_rule() -> None:
+    guard = made("/admin/*=bearer", "/*=open")
+    for hidden in ("\u200c", "\u200d", "\u00ad", "\u2060", "\ufeff", "\u202e"):
+        path = quote(f"/ad{hidden}min/x").encode()
+        assert ask(guard, path) == Deny(400, "path-ambiguous"), path
+        assert passes(ask(guard, quote(f"/news/{hidden}").encode())), "elsewhere they are letters"
 
 
 def test_without_rules_no_path_is_ambiguous() -> None:

@@ -3,7 +3,8 @@
 A rule guards a path only as far as the origin reads that path as we do. So nothing is decoded or
 tidied up here: a path that some servers would take for another (dot segments, double or encoded
 slashes, ``;parameters``, needless or double encodings, letters that fold into others) is no path to
-us at all, and one that would fall under another rule in lower case is refused too.
+us at all, and one that would fall under another rule in lower case, or without letters that
+nobody sees, is refused too.
 """
 
 from __future__ import annotations
@@ -119,4 +120,6 @@ def _fold_path(path: bytes) -> bytes:
     if path.isascii() and b"%" not in path:
         return _strict_path(path.lower())
     text = unquote_to_bytes(path).decode("utf-8").lower()
-    return _strict_path(text.encode())
+    # Some file systems see no difference in what nobody sees (HFS+, CVE-2014-9390).
+    seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return _strict_path(seen.encode())
