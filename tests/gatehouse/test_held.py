@@ -266,6 +266,29 @@ async def test_what_all_who_wait_may_hold_is_bounded(
     assert gatehouse._house.held.take(1000)
 
 
+async def test_who_holds_most_gives_way_to_who_needs_less(
+    make_gatehouse: Make, origin: Collector
+) -> None:
+    gatehouse = make_gatehouse(f"{origin.port}", guard=wants())
+    gatehouse._house.held = HeldBudget(1000)
+    hoarders = [RecordingVisitor() for _ in range(3)]
+    for hoarder, size in zip(hoarders, (300, 500, 200), strict=True):
+        gatehouse.open_http(hoarder, post(900), PEER).data_received(b"x" * size)
+    honest = RecordingVisitor()
+    exchange = gatehouse.open_http(honest, post(100), PEER)
+    exchange.data_received(b"y" * 100)
+    assert [hoarder.head is not None for hoarder in hoarders] == [False, True, False]
+    assert hoarders[1].field(b"Underpass-Error") == b"over-limit"
+    exchange.end_received()
+    assert await honest.answer() == (200, b"ok")
+    assert origin.bodies == [b"y" * 100]
+    assert gatehouse._house.held._left == 500
+    # Nobody gives way to who needs more.
+    greedy = RecordingVisitor()
+    gatehouse.open_http(greedy, post(900), PEER).data_received(b"z" * 600)
+    assert greedy.field(b"Underpass-Error") == b"over-limit"
+
+
 # Gates that take a while.
 
 

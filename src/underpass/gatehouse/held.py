@@ -57,6 +57,17 @@ class HeldExchange:
         """Wait for ``pending``. The visitor may be answered before this returns."""
         self._go_on(pending)
 
+    # held_budget.Holder
+
+    @property
+    def size(self) -> int:
+        """See ``Holder``."""
+        return self._size
+
+    def give_way(self) -> None:
+        """See ``Holder``."""
+        self._answer(own_answer("over-limit"))
+
     # ports.Exchange
 
     def data_received(self, data: bytes | memoryview) -> None:
@@ -71,7 +82,7 @@ class HeldExchange:
             self._break("body-length-wrong")
             return
         part = bytes(data)
-        if not self._house.held.take(len(part)):
+        if not self._house.held.take(len(part), self._size):
             self._answer(own_answer("over-limit"))
             return
         self._parts.append(part)
@@ -140,6 +151,7 @@ class HeldExchange:
                 # The origin, which would say it, is not to hear of the request yet.
                 self._head = msgspec.structs.replace(self._head, expect_continue=False)
                 self._visitor.send_informational(_CONTINUE)
+            self._house.held.enter(self)
             self._timer = self._house.loop.call_later(
                 BODY_SECONDS, lambda: self._answer(own_answer("request-late"))
             )
@@ -206,6 +218,7 @@ class HeldExchange:
         self._house.held.give(self._size)
 
     def _stop_waiting(self) -> None:
+        self._house.held.leave(self)
         self._pending = None
         if self._timer is not None:
             self._timer.cancel()
