@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -64,3 +65,25 @@ def test_refused_tunnel_raises_and_leaves_nothing(places: Path) -> None:
         pass
     assert caught.value.code == "origin-refused"
     assert list((places / "run").iterdir()) == []
+
+
+async def test_the_oauth_gate_is_asked_for_in_the_same_words(places: Path) -> None:
+    async with HttpOrigin() as origin:
+        with pytest.raises(underpass.UnderpassError) as caught:
+            async with underpass.open(origin.port, name="library", gates=["oauth"]):
+                pass
+        assert caught.value.code == "oauth-url-changes"
+        changing = underpass.OAuthOptions(changing_url=True)
+        opening = underpass.open(
+            origin.port, name="library", gates=["oauth"], oauth=changing, tell_visitor=True
+        )
+        assert opening.options.tell_visitor
+        async with opening as tunnel:
+            assert tunnel.url is not None
+            where = f"{tunnel.url.rstrip('/')}/.well-known/oauth-protected-resource"
+
+            def fetch() -> bytes:
+                with urllib.request.urlopen(where, timeout=10) as answer:
+                    return bytes(answer.read())
+
+            assert tunnel.url.rstrip("/").encode() in await asyncio.to_thread(fetch)

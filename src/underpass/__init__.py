@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from underpass.library import Opening, open
     from underpass.model.errors import UnderpassError
+    from underpass.model.options import OAuthOptions
 
 __version__ = "0.1.0"
 
-__all__ = ["Opening", "UnderpassError", "__version__", "open"]
+__all__ = ["OAuthOptions", "Opening", "UnderpassError", "__version__", "open"]
 
 _PLACES = {
+    "OAuthOptions": "underpass.model.options",
     "Opening": "underpass.library",
     "open": "underpass.library",
     "UnderpassError": "underpass.model.errors",

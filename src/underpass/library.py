@@ -20,7 +20,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from underpass.model.gate_rules import parse_gates
-from underpass.model.options import OPEN_TIMEOUT_SECONDS, OpenOptions, RelayAccess
+from underpass.model.options import (
+    OPEN_TIMEOUT_SECONDS,
+    OAuthOptions,
+    OpenOptions,
+    RelayAccess,
+)
 from underpass.model.origin import as_mcp, parse_origin
 from underpass.model.spec import DEFAULT_LEASE, LeaseTerms, TunnelSpec
 
@@ -98,14 +103,17 @@ def open(
     enrol_token_file: Path | None = None,
     token_file: Path | None = None,
     timeout: float = OPEN_TIMEOUT_SECONDS,
+    oauth: OAuthOptions | None = None,
+    tell_visitor: bool = False,
 ) -> Opening:
     """Declare a tunnel to ``origin`` (as on the command line; a number is a port).
 
     The words are those of ``underpass open``: ``gates`` are texts like ``bearer`` or
     ``/hooks/*=signature:github``, ``seconds`` is the lease; ``mcp`` says that the origin is an MCP
-    server, as ``mcp+http://`` does. Enter it with ``async with`` or
-    ``with``; that returns when a first proof has passed and raises the ``UnderpassError`` that
-    stood in the way, with nothing left behind.
+    server, as ``mcp+http://`` does. ``oauth`` says how people sign in at an ``oauth`` gate (by
+    itself: the owner lets them in by ``underpass approve``), ``tell_visitor`` that the origin hears
+    who came. Enter it with ``async with`` or ``with``; that returns when a first proof has passed
+    and raises the ``UnderpassError`` that stood in the way, with nothing left behind.
     """
     from underpass.api.places import runtime_dir, state_dir
 
@@ -126,5 +134,7 @@ def open(
         enrol_token_file=enrol_token_file,
         token_file=token_file,
         timeout=timeout,
+        oauth=OAuthOptions() if oauth is None else oauth,
+        tell_visitor=tell_visitor,
     )
     return Opening(spec, options)

@@ -38,9 +38,11 @@ FREE: Final = frozenset(
 )
 """Settings of ``[open]`` that a project file may make, ``for`` and ``gate`` within bounds."""
 
-STRONG_GATES: Final = frozenset({"bearer", "basic"})
-"""Gates with a secret of their own; an ``ip`` or ``link`` gate alone is weaker. Others let in whom
-somebody else names: an issuer, an authority, a sender."""
+STRONG_GATES: Final = frozenset({"bearer", "basic", "oauth"})
+"""Gates with a secret of their own, or by the owner's word on each client; an ``ip`` or ``link``
+gate alone is weaker. Others let in whom somebody else names: an issuer, an authority, a sender.
+With ``oauth:origin`` the origin decides, which is the project's own code; whom a provider may name
+(``oauth-allow``) is no project's to say."""
 
 
 def excess(
@@ -68,7 +70,7 @@ def _excess(name: str, value: object) -> str:
     if name not in FREE:
         return f"{name} = {_shown(value)}"
     if name == "gate" and not _has_strong_gate(value):
-        return f"gate = {_shown(value)} without bearer or basic"
+        return f"gate = {_shown(value)} without bearer, basic or oauth"
     if name == "for" and parse_duration(str(value)) > DEFAULT_LEASE:
         return f"for = {_shown(value)}, more than {format_duration(DEFAULT_LEASE)}"
     return ""
@@ -114,7 +116,8 @@ def _has_strong_gate(value: object) -> bool:
     if gates:
         choices.append(gates)
     return bool(choices) and all(
-        any(gate.kind in STRONG_GATES for gate in choice) for choice in choices
+        any(gate.kind in STRONG_GATES and str(gate) != "oauth:origin" for gate in choice)
+        for choice in choices
     )
 
 
