@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import pytest
+from tests.edges import bore as edge
 from tests.engines.bore.test_bore import BoreBench
 
 from underpass.guard.oauth.errors import OAuthNeedsTls
@@ -26,7 +28,11 @@ class ChangingBench(BoreBench):
 
 
 @pytest.mark.parametrize("gate", ["oauth", "oauth:origin"])
-async def test_tokens_do_not_travel_in_the_clear(tmp_path: Path, runtime: Path, gate: str):
+async def test_tokens_do_not_travel_in_the_clear(
+    tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch, gate: str
+):
+    # Not 127.0.0.1, where plain HTTP is for development: the address of a server elsewhere.
+    monkeypatch.setattr(edge, "_hosts", lambda: [f"127.77.{randrange(256)}.{randrange(1, 255)}"])
     before = set(children())
     async with HttpOrigin() as origin, ChangingBench(tmp_path, runtime) as bench:
         assert (await bench.open(f"{origin.port} --gate bearer")).verdict.ok, "the engine is well"
