@@ -6,13 +6,20 @@ import json
 import os
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from underpass.api.discovery import Found as Opened
+from underpass.api.discovery import Survey
+from underpass.api.places import state_dir
 from underpass.cli.commands import advise_here
-from underpass.cli.commands.advise_here import look
+from underpass.cli.commands.advise import shipped_quotas
+from underpass.cli.commands.advise_here import left, look, measured
 from underpass.cli.main import main
-from underpass.decide.here import Found
+from underpass.decide.here import Foreign, Found, Here
+from underpass.observe.quota import month_of
+from underpass.observe.schema import FILE, connect
 
 
 @pytest.fixture
@@ -46,44 +53,39 @@ def advised(path, capsys):
 
 INSPECT = """\
 1. ngrok-free: ngrok, free plan
-   why     its agent shows and replays requests on 127.0.0.1
+   why     up in half a minute under a name that stays, so that what was registered once keeps
+             coming, to be looked at and replayed
            ngrok is here
            a credential for ngrok is here
-           a public HTTPS name within a minute, with an inspector
+           a public HTTPS name within a minute, which stays the same
    against set-up takes 30 s of a short need
-   visitor https://YOUR-DEV-DOMAIN; browsers get a warning page first, which programs avoid with the
+   visitor https://YOUR-DEV-DOMAIN; browsers get a warning page first, which programs avoid with \
+the
              header ngrok-skip-browser-warning
-   gate    restrict-ips in a traffic policy
-   limits  underpass does not drive ngrok yet: these are the vendor's own commands, without our
-             gates and proofs; one curl proves little, so test logins, streams and sizes too
-           gates belong into a traffic policy; --oauth, --basic-auth and --cidr-allow are deprecated
-           the inspector takes port 4040 or a free one after it, and keeps bodies and Authorization
-             headers: for long streams or secrets, add --inspect=false
-           its own SDK did not notice a frozen edge within 12 s when measured: probe the public
-             address
+   gate    --gate ip:CIDR
+   limits  its edge flags --oauth, --basic-auth and --cidr-allow are deprecated: gates of ours, \
+or a
+             traffic policy
+           agents 3.16 or later, or the Python SDK; the agent's own API takes a free loopback port
+             (not 4040), and its store of requests stays off: `underpass requests` shows them
+           its own SDK did not notice a frozen edge within 12 s when measured: proofs through the
+             public address do
            1 GB transferred out a month (as of 2026-08-07)
            20 000 HTTP requests a month (as of 2026-08-07)
            4 000 requests a minute (as of 2026-08-07)
            3 endpoints online at once (as of 2026-08-07)
            3 agents at once (as of 2026-08-07)
-           5 rules a traffic policy (as of 2026-08-07)
            1 assigned domain, which stays the same (as of 2026-08-07)
    set-up  about 30s
-   run     write ngrok-policy.yml (mode 600)
-             | on_http_request:
-             |   - actions:
-             |       - type: restrict-ips
-             |         config:
-             |           enforce: true
-             |           allow:
-             |             - CIDR
-           ngrok http http://127.0.0.1:3001 --traffic-policy-file ngrok-policy.yml   # with \
-NGROK_AUTHTOKEN set
-   undo    Ctrl-C ends the command, and with it the tunnel
+   run     underpass open 3001 --name NAME --engine ngrok --gate ip:CIDR --for 1h   # with \
+NGROK_AUTHTOKEN set; prints the address once a proof has passed
+           underpass requests NAME --follow   # and `underpass replay ID` sends one to the origin \
+again
+   undo    underpass close NAME   # or Ctrl-C where it was opened; nothing is left at ngrok
            ngrok api tunnel-sessions stop ID   # with NGROK_API_KEY set; from elsewhere, with an \
 id of `ngrok api tunnel-sessions list`; there is no `ngrok api tunnels delete`
 
-also fit: ngrok-paid
+also fit: ngrok-paid, cloudflare-quick, pinggy, cloudflare-named, tailscale-funnel, relay
 """
 
 
@@ -106,12 +108,13 @@ REACH = """\
            its lease always ends, at the latest after 366 days: renew it with `underpass renew`
    set-up  about 5m
    run     [beside the service] underpass open tcp://db:5432 --name NAME --relay \
-https://r.example.com --for 8h --token-file visitors-token   # the first time, with \
+https://r.example.com --gate bearer --for 8h --token-file visitors-token   # the first time, with \
 --enrol-token-file
            [where it is needed] underpass reach NAME --relay https://r.example.com --token-file \
 visitors-token --listen 127.0.0.1:5432   # with the token file brought there by a safe way
    undo    [where it is needed] Ctrl-C ends `underpass reach`
            [beside the service] underpass close NAME
+           [where it is needed] delete visitors-token where it was brought
 
 also fit: tailscale-serve, wireguard
 """
@@ -157,32 +160,48 @@ def test_an_agent_gets_the_best_as_one_compact_line(path, advised):
     )
     assert (code, err) == (0, "")
     assert out.count("\n") == 1
-    ssh_words = ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"]
     answer = json.loads(out)["answers"][0]
     assert answer.pop("limits")
     assert json.loads(out)["schema"] == "underpass/v1/advice-compact"
     assert answer == {
         "engine": "ssh-service",
         "way": "localhost-run",
-        "driven": False,
+        "driven": True,
         "why": [
             "nothing to install and nobody to sign up with: ssh is there",
             "ssh is here",
             "a public HTTPS name from any machine that has ssh",
         ],
         "visitor": "https://SOME-ID.lhr.life, which changes when the link is made again",
-        "gate": "none: whoever learns the address gets in",
+        "gate": "--public, for at most 1 h",
         "setup_s": 10,
         "run": [
             {
                 "argv": [
-                    *("ssh", "-T", "-o", "ExitOnForwardFailure=yes", *ssh_words),
+                    *("underpass", "open", "3001", "--name", "NAME"),
+                    *("--via", "ssh-service:nokey@localhost.run", "--engine-option", "trust=new"),
+                    *("--public", "--for", "1h"),
+                ],
+                "note": "learns the service's host key once; prints the address once a proof has "
+                "passed",
+            }
+        ],
+        "undo": [
+            {
+                "argv": ["underpass", "close", "NAME"],
+                "note": "or Ctrl-C where it was opened; nothing is left at localhost.run",
+            }
+        ],
+        "instead": [
+            {
+                "argv": [
+                    *("ssh", "-T", "-o", "ExitOnForwardFailure=yes"),
+                    *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"),
                     *("-R", "80:127.0.0.1:3001", "nokey@localhost.run"),
                 ],
                 "note": "the address is in the line with `tunneled`",
             }
         ],
-        "undo": [{"note": "Ctrl-C ends the command, and with it the tunnel"}],
     }
 
 
@@ -214,46 +233,101 @@ def test_a_boundary_is_an_object_too(advised):
         assert told["boundary"]["code"] == "media-streaming"
 
 
-def test_programs_are_asked_for_their_versions_and_variables_are_seen_by_name(path):
+@pytest.fixture
+def quotas():
+    return shipped_quotas()
+
+
+def test_engines_are_found_by_their_drivers_and_variables_are_seen_by_name(path, quotas):
     path("ngrok", "echo ngrok version 3.22.0")
     path("ssh", "echo OpenSSH_9.2p1 Debian >&2")
     path("bore", "echo bore version 0.1.11")
-    path("wg", "exit 1")
-    path("cloudflared", "exec /no/such/interpreter")
+    path("cloudflared", "echo cloudflared version 2026.7.3 '(built 2026-07-20-1000 UTC)'")
     environ = {
-        "PATH": os.environ["PATH"],
+        **os.environ,
         "TS_AUTHKEY": "tskey-SECRET",
         "NGROK_AUTHTOKEN": "",
         "UNDERPASS_OPEN__RELAY": "https://relay.example.com",
     }
-    here = look(environ)
+    here = look(environ, quotas)
     assert here.looked
-    assert here.programs == (
-        Found("ngrok", "3.22.0"),
-        Found("cloudflared"),
-        Found("bore", why_not="another product of the same name"),
-        Found("ssh", "9.2"),
-        Found("wg"),
-    )
+    found = {one.program: one for one in here.programs}
+    assert found["ngrok"] == Found("ngrok", "3.22.0")
+    assert found["ssh"] == Found("ssh", "9.2")
+    assert found["cloudflared"] == Found("cloudflared", "2026.7.3")
+    assert "bore" not in found  # its driver has a client of its own
     assert here.accounts == {"tailscale"}
     assert here.own_server is True
     assert "SECRET" not in repr(here)
 
 
-def test_a_program_that_hangs_does_not_hold_advice_up(path, monkeypatch):
-    monkeypatch.setattr(advise_here, "SECONDS", 0.2)
-    path("ngrok", "exec /bin/sleep 60")
-    path("tailscale", "exec /bin/sleep 60")
+def test_a_program_that_its_driver_refuses_does_not_count(path, quotas):
+    path("cloudflared", "echo cloudflared version 2020.1.0")
+    here = look(dict(os.environ), quotas)
+    assert here.find("cloudflared") is None
+    assert next(one.why_not for one in here.programs if one.program == "cloudflared")
+
+
+def test_a_program_that_hangs_does_not_hold_advice_up(path, quotas, monkeypatch):
+    monkeypatch.setattr(advise_here, "SECONDS", 0.3)
+    path("cloudflared", "exec /bin/sleep 60")
+    path("ssh", "exec /bin/sleep 60")
     started = time.monotonic()
-    here = look(dict(os.environ))
-    assert time.monotonic() - started < 5
-    assert here.programs == (Found("ngrok"), Found("tailscale"))
+    here = look(dict(os.environ), quotas)
+    assert time.monotonic() - started < 10
+    # Neither here nor not here: nobody said so in time.
+    assert {"cloudflared", "ssh"} & {one.program for one in here.programs if one.version} == set()
 
 
-def test_a_file_that_cannot_be_started_is_as_good_as_not_there(path, at_home):
-    path("bore", "")
-    (at_home / "programs" / "bore").write_bytes(b"\x7fELF-not-really")
-    assert look(dict(os.environ)).programs == ()
+def test_a_file_that_cannot_be_started_does_not_count(path, at_home, quotas):
+    path("cloudflared", "")
+    (at_home / "programs" / "cloudflared").write_bytes(b"\x7fELF-not-really")
+    assert look(dict(os.environ), quotas).find("cloudflared") is None
+
+
+def open_tunnel(name, engine, ok, layer=None):
+    verdict = {"ok": ok, "layer": layer}
+    return Opened(Path("x.sock"), {"name": name, "engine": engine, "verdict": verdict})
+
+
+@pytest.mark.parametrize(
+    ("tunnels", "healthy"),
+    [
+        ([open_tunnel("tools", "ngrok", True)], True),
+        ([open_tunnel("tools", "ngrok", False, "relay")], False),
+        # That the origin is away is no fault of its engine.
+        ([open_tunnel("tools", "ngrok", False, "origin")], True),
+        ([open_tunnel("bad", "ngrok", False, "tls"), open_tunnel("good", "ngrok", True)], False),
+    ],
+    ids=["live", "dead", "origin", "both"],
+)
+def test_verdicts_of_open_tunnels_are_measured_health(tunnels, healthy):
+    here = Here(measured=measured(Survey(found=tunnels)))
+    assert here.health_of("ngrok").healthy is healthy
+    assert measured(Survey(found=[Opened(Path("x"), {"engine": "ngrok", "verdict": None})])) == ()
+
+
+def test_what_the_meter_counted_is_taken_from_the_vendor_s_quota(at_home, quotas):
+    now = 1_795_000_000.0
+    path = state_dir(os.environ) / FILE
+    path.parent.mkdir(parents=True, mode=0o700)
+    connection = connect(path)
+    with connection:
+        connection.execute(
+            "INSERT INTO usage (tunnel, month, bytes_up, bytes_down, requests) "
+            "VALUES ('tools', ?, 5, 400, 30)",
+            (month_of(now),),
+        )
+    connection.close()
+    seen = Survey(found=[open_tunnel("tools", "ngrok", True), open_tunnel("x", "relay", True)])
+    others = [Foreign("ngrok", "pid 812", "http://localhost:3001")]
+    known = {one.quota: one.amount for one in left(seen, others, os.environ, quotas, now)}
+    assert known == {
+        "ngrok-free-transfer": 10**9 - 400,
+        "ngrok-free-requests": 20_000 - 30,
+        "ngrok-free-endpoints": 3 - 2,
+    }
+    assert left(Survey(), [], os.environ, quotas, now) == ()
 
 
 @pytest.mark.parametrize(
@@ -316,7 +390,7 @@ def test_what_is_known_besides_is_weighed(advised):
 
 def test_old_quotas_are_noted_beside_the_result(advised):
     _, out, err = advised("--for", "1h")
-    assert "note: say how visitors show who they are" in err
+    assert "note: say who comes (--visitor) and how they show it (--auth)" in err
     assert "note:" not in out
     # localhost.run's pages were read in 2023.
     assert ("localhost-run-name" in err) is (datetime.now(UTC).year > 2023)

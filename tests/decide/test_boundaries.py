@@ -47,12 +47,18 @@ def test_a_database_is_not_shown_to_strangers(ask):
 
 
 def test_when_nothing_fits_the_nearest_ways_are_named_by_what_to_give_up(ask):
-    advice = ask(Need(no_third_party=True, auth=Auth.SSO))
+    advice = ask(Need(no_third_party=True, auth=Auth.SSO, visitor=Visitor.BROWSER))
     assert advice.boundary.code == "nothing-fits"
     assert advice.boundary.use == (
         "without no-third-party: ngrok-free, cloudflare-named, ngrok-paid; "
         "without auth: relay, bore-own"
     )
+
+
+def test_nothing_is_open_for_long_without_a_gate(ask):
+    boundary = ask(Need(auth=Auth.NONE)).boundary
+    assert boundary.code == "nothing-fits"
+    assert boundary.use.startswith("without open-for-long: ngrok-free, ")
 
 
 def test_udp_for_strangers_is_nothing_s_work_and_for_own_machines_a_mesh_s(ask):

@@ -27,8 +27,10 @@ def everything(identifier, need=MCP):
 
 
 def test_ngrok_is_stopped_by_its_session_and_gated_by_a_policy_file():
-    told = lines("ngrok-free")
+    people = Need(auth=Auth.SSO, visitor=Visitor.BROWSER, names=NAMES)
+    told = lines("ngrok-free", people)
     assert "ngrok api tunnel-sessions stop ID" in told
+    assert "ngrok api tunnel-sessions stop ID" in lines("ngrok-free")
     assert "ngrok http http://127.0.0.1:3001 --url https://mcp.example.com " in told[1] + " "
     assert told[1].endswith("--traffic-policy-file ngrok-policy.yml")
     for line in told:
@@ -51,16 +53,21 @@ def test_nothing_is_written_for_a_desktop_client_that_would_not_read_it():
 
 
 def expose_ways():
-    return [one for one in WAYS if one.gate(Auth.SSO)]
+    return [one for one in WAYS if one.gate(Auth.SSO, Need())]
 
 
-def test_mcp_clients_get_managed_oauth_and_not_a_login_page(ask):
-    assert "Managed OAuth" in everything("cloudflare-named")
-    page = Need(auth=Auth.SSO, names=NAMES)
-    assert "Managed OAuth" not in everything("cloudflare-named", page)
+def test_mcp_clients_get_oauth_and_people_a_login_page(ask):
+    assert any("Managed OAuth" in limit for limit in way("cloudflare-named").limits)
+    assert "access=" not in everything("cloudflare-named")
+    page = Need(auth=Auth.SSO, visitor=Visitor.BROWSER, names=NAMES)
+    assert "access=@YOUR.DOMAIN" in everything("cloudflare-named", page)
     for visitor in (Visitor.HOSTED_MCP, Visitor.LOCAL_MCP):
         need = Need(traffic=Traffic.MCP, auth=Auth.SSO, visitor=visitor)
-        assert [answer.way.id for answer in ask(need).answers] == ["cloudflare-named"]
+        for answer in ask(need).answers:
+            assert answer.gate.startswith("--gate oauth")
+            assert answer.driven
+    shown = ask(page).answers
+    assert [one.way.id for one in shown if "login" in one.gate] == [one.way.id for one in shown]
 
 
 def test_the_ports_that_do_collide_are_named():
@@ -74,7 +81,7 @@ def test_the_ports_that_do_collide_are_named():
 def test_autossh_fails_when_its_forward_does_and_takes_no_monitor_port():
     for seconds in (3_600, None):
         need = Need(task=Task.REACH, traffic=Traffic.TCP, seconds=seconds, names=NAMES)
-        text = everything("ssh-kept", need)
+        text = " ".join(step.line for step in plan("ssh-kept", need).instead)
         assert "-M 0 " in text
         assert "ExitOnForwardFailure=yes" in text
         assert " -f" not in text
@@ -82,8 +89,10 @@ def test_autossh_fails_when_its_forward_does_and_takes_no_monitor_port():
 
 
 def test_a_vendor_s_tunnel_is_not_called_proved_by_one_curl(ask):
-    for answer in ask(Need()).answers:
-        assert answer.way.driven or "one curl proves little" in answer.limits[0]
+    people = ask(Need(auth=Auth.SSO, visitor=Visitor.BROWSER)).answers
+    assert {answer.driven for answer in people} == {True, False}
+    for answer in people:
+        assert answer.driven or "one curl proves little" in answer.limits[0]
 
 
 def test_ngrok_s_free_quotas_are_data(quotas):
@@ -97,9 +106,11 @@ def test_what_leaves_no_process_is_said_to():
     for identifier in ("tailscale-serve", "tailscale-funnel"):
         assert any("without any process to be seen" in told for told in way(identifier).limits)
         need = Need(task=Task.FLEET, seconds=None, audience=Audience.PRIVATE, names=NAMES)
-        verb = identifier.partition("-")[2]
-        assert f"tailscale {verb} --bg http://127.0.0.1:3001" in lines(identifier, need)
-        assert f"tailscale {verb} --https=443 off" in lines(identifier, need)
+        assert "--bg" not in everything(identifier, need)
+    bytes_there = Need(traffic=Traffic.TCP, seconds=None, names=NAMES)
+    told = lines("tailscale-serve", bytes_there)
+    assert "tailscale serve --bg --tcp=3001 tcp://127.0.0.1:3001" in told
+    assert "tailscale serve --tcp=3001 off" in told
 
 
 def test_tailscale_is_judged_by_its_backend_state():
@@ -110,7 +121,7 @@ def test_tailscale_is_judged_by_its_backend_state():
 
 @pytest.mark.parametrize("identifier", ["ssh-local", "ssh-kept", "ssh-remote", "localhost-run"])
 def test_ssh_notices_a_dead_path_within_the_time_that_is_told(identifier):
-    text = everything(identifier)
+    text = " ".join(step.line for step in plan(identifier, MCP).instead)
     assert "ServerAliveInterval=15" in text
     assert "ServerAliveCountMax=3" in text
     if identifier != "localhost-run":
@@ -118,12 +129,13 @@ def test_ssh_notices_a_dead_path_within_the_time_that_is_told(identifier):
 
 
 def test_remote_ports_are_bound_to_an_explicit_address():
-    assert " -R 127.0.0.1:3001:127.0.0.1:3001 me@host" in everything("ssh-remote")
+    by_hand = plan("ssh-remote", MCP).instead[0].line
+    assert " -R 127.0.0.1:3001:127.0.0.1:3001 me@host" in by_hand
 
 
-def test_ngrok_tcp_is_told_to_want_a_card(best):
-    need = Need(traffic=Traffic.TCP, inspect=True)
-    quotas = best(need, Here()).quotas
+def test_ngrok_tcp_is_told_to_want_a_card(ask):
+    answers = ask(Need(traffic=Traffic.TCP), Here()).answers
+    quotas = next(answer for answer in answers if answer.way.id == "ngrok-free").quotas
     assert "card on file" in " ".join(
         q.says for q in quotas if q.measure is Measure.TCP_CONNECTIONS
     )

@@ -30,14 +30,14 @@ LEAVES = {
         Need(seconds=HOUR, inspect=True, names=HTTP),
         Here(),
         "ngrok-free",
-        "ngrok http http://127.0.0.1:3001",
+        "underpass open 3001 --name NAME --engine ngrok --gate bearer --for 1h",
     ),
     "quick test, zero signup and install: ssh -R localhost.run": (
         Need(seconds=HOUR, no_signup=True, no_install=True, names=HTTP),
         Here(),
         "localhost-run",
-        "ssh -T -o ExitOnForwardFailure=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=3 "
-        "-R 80:127.0.0.1:3001 nokey@localhost.run",
+        "underpass open 3001 --name NAME --via ssh-service:nokey@localhost.run "
+        "--engine-option trust=new --gate bearer --for 1h",
     ),
     "production MCP server, own domain and auth: Cloudflare Tunnel and Access": (
         Need(
@@ -46,18 +46,22 @@ LEAVES = {
             own_domain=True,
             auth=Auth.SSO,
             visitor=Visitor.HOSTED_MCP,
-            names=Names(origin=parse_origin("mcp+http://localhost:3001/mcp"), hostname="m.ex.com"),
+            names=Names(
+                origin=parse_origin("mcp+http://localhost:3001/mcp"), hostname="mcp.ex.com"
+            ),
         ),
         Here(),
         "cloudflare-named",
-        "cloudflared tunnel --no-autoupdate --config cloudflared.yml run m",
+        "underpass open mcp+http://localhost:3001/mcp --name mcp --engine cloudflare "
+        "--engine-option hostname=mcp.ex.com --engine-option 'token-file=~/mcp.token' "
+        "--gate oauth --for 366d",
     ),
     # The tree says paid: by now the free plan has a name that stays.
     "production MCP server, demo only: ngrok with a stable domain": (
         Need(traffic=Traffic.MCP, seconds=None, demo=True, stable_name=True, names=HTTP),
         Here(),
         "ngrok-free",
-        "ngrok http http://127.0.0.1:3001",
+        "underpass open 3001 --mcp --name NAME --engine ngrok --gate bearer --for 366d",
     ),
     "the same beyond the free plan: paid": (
         Need(
@@ -70,37 +74,41 @@ LEAVES = {
         ),
         Here(),
         "ngrok-paid",
-        "ngrok http http://127.0.0.1:3001 --url https://demo.example.com",
+        "underpass open 3001 --mcp --name demo --engine ngrok "
+        "--engine-option url=https://demo.example.com --engine-option account=paid --gate bearer "
+        "--for 366d",
     ),
     "fleet, selective public exposure: Tailscale mesh and Funnel": (
         Need(task=Task.FLEET, machines=3, names=HTTP),
         Here(),
         "tailscale-funnel",
-        "tailscale funnel http://127.0.0.1:3001",
+        "underpass open 3001 --name NAME --engine tailscale --engine-option share=funnel "
+        "--gate bearer --for 8h",
     ),
     "fleet, all private: Tailscale serve": (
         Need(task=Task.FLEET, machines=3, audience=Audience.PRIVATE, names=HTTP),
         Here(),
         "tailscale-serve",
-        "tailscale serve http://127.0.0.1:3001",
+        "underpass open 3001 --name NAME --engine tailscale --gate bearer --for 8h",
     ),
     "remote database, SSH access to a jumpbox: ssh -L": (
         Need(**REACH),
         Here(ssh_login=True),
         "ssh-local",
-        f"ssh -N -T {KEPT}",
+        "underpass reach db:5432 --via ssh:user@jumpbox --listen 127.0.0.1:5432",
     ),
     "remote database, persistent: autossh": (
         Need(**REACH, persistent=True),
         Here(ssh_login=True),
         "ssh-kept",
-        f"env AUTOSSH_GATETIME=0 autossh -M 0 -N -T -o BatchMode=yes {KEPT}",
+        "systemctl --user enable --now underpass-forward.service",
     ),
     "remote database, persistent, no login: or WireGuard": (
         Need(**REACH, persistent=True),
         Here(ssh_login=False),
         "wireguard",
-        "wg-quick up wg0",
+        "underpass open tcp://db:5432 --name NAME --via wireguard:peer1@mesh.toml "
+        "--engine-option port=5432 --gate ip:10.77.0.0/24 --for 8h",
     ),
     "self-hosted, simple TCP forwarding: bore": (
         Need(
@@ -110,13 +118,14 @@ LEAVES = {
         ),
         Here(),
         "bore-own",
-        "bore local 9000 --local-host 127.0.0.1 --to relay.example.com",
+        "underpass open tcp://127.0.0.1:9000 --name NAME --via bore:relay.example.com --public "
+        "--for 1h",
     ),
     "self-hosted, full VPN mesh: WireGuard": (
         Need(no_third_party=True, task=Task.FLEET, audience=Audience.PRIVATE, whole_network=True),
         Here(),
         "wireguard",
-        "wg-quick up wg0",
+        "underpass wg up mesh.toml hub --open",
     ),
 }
 
@@ -127,6 +136,31 @@ def test_each_leaf_gets_its_engine_and_a_command_that_works(leaf, best):
     answer = best(need, here)
     assert answer.way.id == way
     assert command in [step.line for step in answer.plan.run]
+
+
+BY_HAND = {
+    "remote database, SSH access to a jumpbox: ssh -L": f"ssh -N -T {KEPT}",
+    "remote database, persistent: autossh": (
+        f"env AUTOSSH_GATETIME=0 autossh -M 0 -N -T -o BatchMode=yes {KEPT}"
+    ),
+    "quick test, zero signup and install: ssh -R localhost.run": (
+        "ssh -T -o ExitOnForwardFailure=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=3 "
+        "-R 80:127.0.0.1:3001 nokey@localhost.run"
+    ),
+    "self-hosted, full VPN mesh: WireGuard": "wg-quick up ./peer1-pack/peer1.conf",
+}
+
+
+@pytest.mark.parametrize("leaf", BY_HAND)
+def test_the_tree_s_own_command_is_told_for_where_there_is_no_underpass(leaf, best):
+    need, here, _, _ = LEAVES[leaf]
+    assert BY_HAND[leaf] in [step.line for step in best(need, here).plan.instead]
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_each_leaf_is_opened_guarded_and_proved_by_us(leaf, best):
+    need, here, _, _ = LEAVES[leaf]
+    assert best(need, here).driven
 
 
 def test_a_persistent_connection_offers_both_of_the_leaf(ask):
@@ -148,7 +182,7 @@ def test_a_persistent_connection_offers_both_of_the_leaf(ask):
 def test_our_relay_is_first_where_it_alone_keeps_the_constraints(need, here, best):
     answer = best(need, here)
     assert answer.way.engine == "relay"
-    assert answer.way.driven
+    assert answer.driven
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if "bore" not in leaf])

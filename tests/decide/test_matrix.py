@@ -5,6 +5,7 @@ Where the matrix says "unlimited", the data file says what is known instead, wit
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 
 from underpass.decide.here import Found, Here
@@ -17,7 +18,12 @@ def test_mcp_demo_to_a_client_by_ngrok_free(best, ask):
     demo = {"traffic": Traffic.MCP, "demo": True, "free": True}
     by_address = best(Need(**demo, auth=Auth.IP, visitor=Visitor.HOSTED_MCP), here)
     by_login = best(Need(**demo, auth=Auth.SSO, visitor=Visitor.BROWSER), here)
-    for answer, gate in ((by_address, "restrict-ips"), (by_login, "oauth")):
+    # The login of people is ngrok's own; addresses are judged by us, wherever they come in.
+    for answer, gate, driven in (
+        (by_address, "--gate ip:160.79.104.0/21", True),
+        (by_login, "oauth in a traffic policy", False),
+    ):
+        assert answer.driven is driven
         assert answer.way.id == "ngrok-free"
         assert gate in answer.gate
         assert answer.setup_seconds == 30
@@ -25,9 +31,10 @@ def test_mcp_demo_to_a_client_by_ngrok_free(best, ask):
         assert said[Measure.TRANSFER] == (10**9, date(2026, 8, 7))
         # The matrix leaves this one out.
         assert said[Measure.REQUESTS] == (20_000, date(2026, 8, 7))
-    # Nor can an MCP client follow a browser's login.
-    ways = {a.way.id for a in ask(Need(**demo, auth=Auth.SSO, visitor=Visitor.HOSTED_MCP)).answers}
-    assert "ngrok-free" not in ways
+    # An MCP client cannot follow a browser's login: it gets our own OAuth.
+    client = best(Need(**demo, auth=Auth.SSO, visitor=Visitor.HOSTED_MCP), here)
+    assert (client.way.id, client.driven) == ("ngrok-free", True)
+    assert client.gate.startswith("--gate oauth: MCP clients sign in")
 
 
 def test_production_mcp_by_cloudflare_access(best):
@@ -36,7 +43,12 @@ def test_production_mcp_by_cloudflare_access(best):
     )
     answer = best(need)
     assert answer.way.id == "cloudflare-named"
-    assert answer.gate == "Access: a login for browsers, Managed OAuth for MCP clients"
+    assert answer.gate.startswith("--gate oauth: MCP clients sign in")
+    people = best(dataclasses.replace(need, visitor=Visitor.BROWSER))
+    assert people.way.id == "cloudflare-named"
+    assert people.gate == "Access, a login page at the edge, and --gate link behind it"
+    assert answer.driven
+    assert people.driven
     assert answer.setup_seconds == 300
     said = {quota.measure: quota for quota in answer.quotas}
     assert said[Measure.BANDWIDTH].amount is None
@@ -48,7 +60,9 @@ def test_agent_fleet_by_tailscale(best):
     need = Need(task=Task.FLEET, machines=3, audience=Audience.PRIVATE, auth=Auth.SSO)
     answer = best(need)
     assert answer.way.id == "tailscale-serve"
-    assert answer.gate == "the tailnet's login, and its access rules"
+    assert answer.gate == (
+        "the tailnet's login, and its access rules, and behind them --gate bearer"
+    )
     assert answer.setup_seconds == 3 * 120
     said = {quota.measure: quota for quota in answer.quotas}
     assert said[Measure.BANDWIDTH].amount is None

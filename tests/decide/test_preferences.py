@@ -14,7 +14,7 @@ REACH = {"task": Task.REACH, "traffic": Traffic.TCP}
 TCP = {"traffic": Traffic.TCP}
 
 HOLDS = [
-    (30, "ngrok-free", Need(inspect=True), Here()),
+    (30, "ngrok-free", Need(inspect=True, seconds=HOUR), Here()),
     (30, "localhost-run", Need(seconds=HOUR, no_install=True, no_signup=True), Here()),
     (30, "cloudflare-named", Need(seconds=DAY + 1, own_domain=True), Here()),
     (20, "cloudflare-named", Need(auth=Auth.SSO), Here()),
@@ -30,6 +30,7 @@ HOLDS = [
     (30, "ssh-local", Need(**REACH), LOGIN),
     (15, "ssh-local", Need(**REACH), Here()),
     (30, "ssh-kept", Need(**REACH, persistent=True), LOGIN),
+    (-10, "ssh-local", Need(**REACH, persistent=True), LOGIN),
     (25, "wireguard", Need(**REACH, persistent=True), Here()),
     (8, "ssh-kept", Need(**REACH, seconds=None), LOGIN),
     (12, "bore-own", Need(**TCP, no_third_party=True), Here()),

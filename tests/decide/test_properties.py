@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from underpass.decide.advice import advise
 from underpass.decide.here import Found, Here, Left, Measured
 from underpass.decide.need import DAY, HOUR, Audience, Auth, Need, Task, Traffic, Visitor
-from underpass.decide.programs import PROGRAMS
+from underpass.decide.programs import PROGRAM_OF
 from underpass.decide.ways import WAYS
 
 TODAY = date(2026, 11, 23)
@@ -29,11 +29,12 @@ TUNNELLED = {"tailscale-serve", "wireguard"}
 KEEPS = {
     "no_third_party": OURS | SSH | {"bore-own", "wireguard"},
     "own_domain": OURS | {"ngrok-paid", "cloudflare-named"},
-    "inspect": {"ngrok-free", "ngrok-paid"},
+    "inspect": {way.id for way in WAYS} - {"relay-tcp", "relay-reach", "ssh-local", "ssh-kept"},
     "resumable": OURS | TUNNELLED,
     "persistent": OURS
     | TUNNELLED
-    | {"ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-funnel", "ssh-kept"},
+    | SSH
+    | {"ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-funnel", "bore-own"},
     "whole_network": TUNNELLED,
     "no_signup": {way.id for way in WAYS}
     - {"ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-serve", "tailscale-funnel"},
@@ -41,7 +42,7 @@ KEEPS = {
     "streaming": {way.id for way in WAYS} - {"cloudflare-quick"},
     "database": {way.id for way in WAYS} - {"bore-own", "bore-pub", "relay-tcp"},
     "stable_name": {way.id for way in WAYS} - SERVICES - {"bore-pub", "cloudflare-quick"},
-    "no_install": SERVICES | {"ssh-local", "ssh-remote"},
+    "no_install": SERVICES | SSH | {"bore-pub"},
 }
 PUBLIC = {
     "ngrok-free",
@@ -55,15 +56,33 @@ PUBLIC = {
     *OURS,
 }
 PRIVATE = {*SSH, *TUNNELLED, "relay-reach"}
+# For HTTP; a byte stream shows nothing but its address, or a token by `underpass reach`.
+BEHIND_OURS = {
+    "relay",
+    "tailscale-serve",
+    "wireguard",
+    "ssh-remote",
+    *PUBLIC - {"relay-tcp", "relay-reach"},
+}
+LASTING_TLS = {"relay", "ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-funnel"}
 GATES = {
-    Auth.SSO: {"ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-serve"},
-    Auth.TOKEN: {"relay", "relay-reach", "cloudflare-named"},
-    Auth.BASIC: {"relay", "ngrok-free", "ngrok-paid"},
-    Auth.IP: {"relay", "relay-tcp", "ngrok-free", "ngrok-paid", "cloudflare-named", "pinggy"},
-    Auth.LINK: {"relay"},
-    Auth.SIGNATURE: {"ngrok-free", "ngrok-paid"},
+    Auth.TOKEN: BEHIND_OURS | {"relay-reach"},
+    Auth.BASIC: BEHIND_OURS,
+    Auth.LINK: BEHIND_OURS,
+    Auth.SIGNATURE: BEHIND_OURS,
+    Auth.JWT: BEHIND_OURS,
+    Auth.SSO: LASTING_TLS | SERVICES | {"cloudflare-quick", "tailscale-serve"},
+    Auth.CERTIFICATE: {"relay", "ngrok-paid"},
+    Auth.IP: BEHIND_OURS - {"bore-own", "bore-pub", "localhost-run", "ssh-remote"} | {"relay-tcp"},
     Auth.KEYS: {*SSH, *TUNNELLED},
     Auth.NONE: PUBLIC - {"relay-reach"},
+}
+BYTES_BEHIND = {
+    Auth.TOKEN: {"relay-reach"},
+    Auth.IP: {"relay-tcp", "ngrok-free", "ngrok-paid", "pinggy", "wireguard"},
+    Auth.SSO: {"tailscale-serve"},
+    Auth.KEYS: {*SSH, *TUNNELLED},
+    Auth.NONE: {"relay-tcp", "ngrok-free", "ngrok-paid", "pinggy", "bore-own", "bore-pub"},
 }
 CANNOT_PASS = {
     (Visitor.WEBHOOK, Auth.SSO),
@@ -95,7 +114,11 @@ heres = st.builds(
     Here,
     looked=st.booleans(),
     programs=st.lists(
-        st.builds(Found, program=st.sampled_from(PROGRAMS), version=st.sampled_from(["", "1.0"])),
+        st.builds(
+            Found,
+            program=st.sampled_from(list(PROGRAM_OF.values())),
+            why_not=st.sampled_from(["", "", "too old"]),
+        ),
         unique_by=lambda found: found.program,
         max_size=4,
     ).map(tuple),
@@ -135,6 +158,8 @@ def test_no_answer_breaks_a_constraint(need, here, quotas):
             assert ways - excused <= keeping, constraint
     if need.auth is not None:
         assert ways <= GATES[need.auth]
+        if not need.is_web:
+            assert ways <= BYTES_BEHIND.get(need.auth, set())
     if need.task is not Task.REACH:
         assert ways <= (PUBLIC if need.audience is Audience.PUBLIC else PRIVATE)
         if (need.visitor, need.auth) in CANNOT_PASS:
@@ -150,7 +175,7 @@ def test_no_answer_breaks_a_constraint(need, here, quotas):
     if need.seconds is None or need.seconds > HOUR:
         assert "pinggy" not in ways
         if need.auth is Auth.NONE:
-            assert not ways & OURS
+            assert not ways & PUBLIC
 
 
 def _excused(constraint, here):

@@ -17,7 +17,7 @@ OUT = {
     "traffic": (Need(traffic=Traffic.TCP), Here(), "cloudflare-named"),
     "audience": (Need(**PRIVATE), Here(), "ngrok-free"),
     "visitor": (Need(traffic=Traffic.TCP, visitor=Visitor.WEBHOOK), Here(), "bore-pub"),
-    "auth": (Need(auth=Auth.LINK), Here(), "ngrok-free"),
+    "auth": (Need(auth=Auth.CERTIFICATE), Here(), "ngrok-free"),
     "open-for-long": (Need(auth=Auth.NONE, seconds=HOUR + 1), Here(), "relay"),
     "own-domain": (Need(own_domain=True), Here(), "ngrok-free"),
     "stable-name": (Need(stable_name=True), Here(), "cloudflare-quick"),
@@ -28,17 +28,26 @@ OUT = {
     "transfer": (Need(monthly_bytes=6), Here(left=(Left("ngrok-free-transfer", 5),)), "ngrok-free"),
     "requests": (Need(monthly_requests=20_001), Here(), "ngrok-free"),
     "no-third-party": (Need(no_third_party=True), Here(), "ngrok-free"),
-    "inspect": (Need(inspect=True), Here(), "cloudflare-named"),
+    "inspect": (Need(traffic=Traffic.TCP, inspect=True), Here(), "ngrok-free"),
     "no-install": (Need(no_install=True), Here(), "cloudflare-quick"),
     "no-signup": (Need(no_signup=True), Here(), "ngrok-free"),
     "free": (Need(free=True), Here(), "ngrok-paid"),
-    "persistent": (Need(**REACH, persistent=True), Here(), "ssh-local"),
+    "persistent": (Need(persistent=True), Here(), "localhost-run"),
     "whole-network": (Need(**PRIVATE, whole_network=True), Here(), "ssh-remote"),
     "resumable": (Need(resumable=True), Here(), "ngrok-free"),
     "database": (Need(traffic=Traffic.TCP, database=True, auth=Auth.IP), Here(), "relay-tcp"),
     "own-server": (Need(), Here(own_server=False), "relay"),
     "ssh-login": (Need(**REACH), Here(ssh_login=False), "ssh-local"),
-    "unix-origin": (Need(names=Names(origin=parse_origin("unix:///run/a"))), Here(), "ngrok-free"),
+    "endpoints": (Need(), Here(left=(Left("ngrok-free-endpoints", 0),)), "ngrok-free"),
+    "origin": (
+        Need(
+            auth=Auth.SSO,
+            visitor=Visitor.BROWSER,
+            names=Names(origin=parse_origin("unix:///run/a")),
+        ),
+        Here(),
+        "ngrok-free",
+    ),
 }
 
 
@@ -61,7 +70,7 @@ def test_a_program_that_is_here_need_not_be_installed(ask):
     assert "cloudflare-quick" in ways
     # Looked for and not found: not even ssh is taken for granted.
     assert "localhost-run" not in ways
-    old = Here(looked=True, programs=(Found("ngrok", "2.3.41"),))
+    old = Here(looked=True, programs=(Found("ngrok", "2.3.41", "too old"),))
     assert "ngrok-free" not in {answer.way.id for answer in ask(need, old).answers}
 
 

@@ -13,7 +13,7 @@ from underpass.decide.plans import plan
 from underpass.decide.preferences import Reason, reasons, setup_seconds
 from underpass.decide.quotas import Measure, QuotaFact, Quotas
 from underpass.decide.rules import Case, broken_rules
-from underpass.decide.steps import Plan
+from underpass.decide.steps import Plan, addresses
 from underpass.decide.way import Way
 from underpass.decide.ways import WAYS
 
@@ -25,6 +25,8 @@ class Answer:
     way: Way
     points: int
     reasons: tuple[Reason, ...]
+    driven: bool
+    """Whether underpass itself opens, guards and proves it; else the commands are the vendor's."""
     gate: str
     """How visitors show who they are."""
     limits: tuple[str, ...]
@@ -66,26 +68,30 @@ def advise(need: Need, here: Here, quotas: Quotas, today: date) -> Advice:
     # The sort is stable: equals stay in the order of the table.
     ranked = tuple(sorted(answers, key=lambda answer: -answer.points))
     boundary = None if ranked else _nothing_fits(unfit)
-    return Advice(need, ranked, boundary, unfit, _cautions(need, ranked, quotas, today))
+    return Advice(need, ranked, boundary, unfit, _cautions(need, here, ranked, quotas, today))
 
 
 def _answer(case: Case) -> Answer:
     found = reasons(case)
-    missing = tuple(program for program in case.way.programs if _is_missing(case.here, program))
+    made = plan(case.way.id, case.need)
+    missing = tuple(program for program in case.way.programs if case.here.lacks(program))
     return Answer(
         way=case.way,
         points=sum(reason.points for reason in found),
         reasons=found,
+        driven=not made.theirs,
         gate=_gate(case),
-        limits=(*_limits(case), *case.way.limits),
-        quotas=tuple(fact for fact in case.quotas.of(case.way.id) if _concerns(fact, case.need)),
+        limits=(*_limits(case, made), *case.way.limits),
+        quotas=tuple(
+            fact for fact in case.quotas.of(case.way.id) if _concerns(fact, case.way, case.need)
+        ),
         setup_seconds=setup_seconds(case),
         missing=missing,
-        plan=plan(case.way.id, case.need),
+        plan=made,
     )
 
 
-def _concerns(fact: QuotaFact, need: Need) -> bool:
+def _concerns(fact: QuotaFact, way: Way, need: Need) -> bool:
     """Whether what the quota counts can occur at all."""
     match fact.measure:
         case Measure.TCP_CONNECTIONS:
@@ -93,56 +99,42 @@ def _concerns(fact: QuotaFact, need: Need) -> bool:
         case Measure.REQUESTS | Measure.REQUEST_RATE | Measure.IN_FLIGHT:
             return need.is_web
         case Measure.IDENTITIES:
-            return need.auth is Auth.SSO
+            return need.auth is Auth.SSO and bool(way.chosen(need).theirs)
         case Measure.WEBHOOKS:
-            return need.auth is Auth.SIGNATURE
+            # Counted where the vendor's edge judges signatures; ours are judged here.
+            return False
         case Measure.RULES:
-            return need.auth not in (None, Auth.NONE)
+            # Only a gate at the vendor's edge is a rule of its policy.
+            return bool(way.chosen(need).theirs)
         case _:
             return True
 
 
-def _is_missing(here: Here, program: str) -> bool:
-    found = here.find(program)
-    return here.lacks(program) if found is None else found.is_too_old
-
-
 def _gate(case: Case) -> str:
-    need, way = case.need, case.way
-    if need.auth is not None:
-        offered = way.gate(need.auth)
-        return offered.how if offered else ""
-    passable = [
-        gate
-        for gate in way.gates
-        if gate.auth is not Auth.NONE and (need.visitor is None or need.visitor in gate.passable)
-    ]
-    if not passable:
-        return way.gates[0].how
-    if way.driven or way.gate(Auth.NONE) is None:
-        return passable[0].how
-    return f"none unless asked for; it can have: {', '.join(gate.auth for gate in passable)}"
+    offer = case.way.chosen(case.need)
+    return offer.how.replace("CIDR", addresses(case.need))
 
 
-def _limits(case: Case) -> Iterable[str]:
+def _limits(case: Case, made: Plan) -> Iterable[str]:
     """What this need, or this machine, makes of the way."""
     way, need, here = case.way, case.need, case.here
-    if not way.driven:
+    if made.theirs:
         yield (
-            f"underpass does not drive {way.engine} yet: these are the vendor's own commands, "
-            "without our gates and proofs; one curl proves little, so test logins, streams and "
-            "sizes too"
+            f"the vendor's own commands, without our gates and proofs: {made.theirs}; one curl "
+            "proves little, so test logins, streams and sizes too"
         )
     for program in way.programs:
         for found in here.programs:
             if found.program == program and found.why_not:
                 yield f"the {program} here does not count: {found.why_not}"
-            elif found.program == program and found.is_too_old:
-                yield f"the {program} here is {found.version}: too old, update it"
-    gates = [gate for gate in way.gates if gate.auth is not Auth.NONE]
     public = need.audience is Audience.PUBLIC and need.task is not Task.REACH
-    if public and (not gates or need.auth is Auth.NONE):
+    if public and way.chosen(need).auth is Auth.NONE:
         yield "open: whoever learns the address gets to the origin, scanners included"
+        if need.traffic is Traffic.TCP and not made.theirs:
+            yield (
+                "nobody tells where its byte streams come from, so underpass opens them for 1 h at "
+                "most, or as long as public_limit in policy.toml says"
+            )
 
 
 def _nothing_fits(unfit: tuple[Unfit, ...]) -> Boundary:
@@ -160,11 +152,16 @@ def _nothing_fits(unfit: tuple[Unfit, ...]) -> Boundary:
 
 
 def _cautions(
-    need: Need, answers: tuple[Answer, ...], quotas: Quotas, today: date
+    need: Need, here: Here, answers: tuple[Answer, ...], quotas: Quotas, today: date
 ) -> tuple[str, ...]:
     told: list[str] = []
     if need.task is Task.EXPOSE and need.audience is Audience.PUBLIC and need.auth is None:
-        told.append("say how visitors show who they are (--auth): most engines ask nobody")
+        told.append("say who comes (--visitor) and how they show it (--auth): else it is a guess")
+    told += [
+        f"{one.exposes} is exposed by {one.engine} already ({one.where})"
+        for one in here.foreign
+        if need.names.origin is not None and one.port == need.names.origin.port != 0
+    ]
     stale = [
         fact.id for answer in answers for fact in answer.quotas if quotas.is_stale(fact, today)
     ]

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final
-
-OLDEST: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
-    {
-        "ngrok": (3,),  # the service refuses older agents: ERR_NGROK_120, ERR_NGROK_121
-        "tailscale": (1, 52),  # serve and funnel got their present command line there
-        "bore": (0, 5, 2),  # NO_COLOR, without which its line cannot be read safely
-        "ssh": (7, 6),  # StrictHostKeyChecking=accept-new
-    }
-)
-"""The oldest version of a program that these commands work with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A program that is on the path."""
+    """A program that is here, as its engine's driver found it."""
 
     program: str
     version: str = ""
     """As it told; "" when it did not tell in time, or told something else."""
     why_not: str = ""
-    """Why it does not count, e.g. that it is another product of the same name."""
-
-    @property
-    def is_too_old(self) -> bool:
-        """Whether its version is known and below the oldest that works."""
-        numbers = tuple(int(word) for word in re.findall(r"\d+", self.version)[:3])
-        return bool(numbers) and numbers < OLDEST.get(self.program, ())
+    """Why it does not count: too old, not running, another product of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +35,22 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """A tunnel on this machine that underpass did not open."""
+
+    engine: str
+    where: str
+    exposes: str
+    port: int = 0
+    """The local port that it leads to, as far as that can be seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class Here:
     """This machine. The default says nothing: nobody looked."""
 
     looked: bool = False
-    """Whether the path was searched; if not, no program is held to be missing."""
+    """Whether anybody looked; if not, no program is held to be missing."""
     programs: tuple[Found, ...] = ()
     accounts: frozenset[str] = frozenset()
     """Engines for which a credential was seen. Its absence proves nothing."""
@@ -69,6 +60,7 @@ class Here:
     """A login by SSH on a machine that the service, or the visitors, can reach."""
     left: tuple[Left, ...] = ()
     measured: tuple[Measured, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
 
     def find(self, program: str) -> Found | None:
         """The program, when it is here and is the one meant."""

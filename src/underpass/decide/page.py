@@ -17,10 +17,11 @@ def ways_table(ways: Iterable[Way]) -> str:
             way.title,
             ", ".join(sorted(way.tasks)),
             ", ".join(sorted(way.traffic)),
-            ", ".join(gate.auth for gate in way.gates if gate.auth is not Auth.NONE) or "none",
+            ", ".join(dict.fromkeys(g.auth for g in way.gates if g.auth is not Auth.NONE))
+            or "none",
             way.third_party or "nobody",
             f"{way.setup_seconds} s{' a machine' if way.per_machine else ''}",
-            "yes" if way.driven else "not yet",
+            "yes" if way.is_driven_whole else "in part",
         )
         for way in ways
     ]

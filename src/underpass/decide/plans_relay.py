@@ -1,22 +1,16 @@
-"""Steps of our own engine: these are commands of this program, and it proves what they open."""
+"""Steps of our own engine."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from underpass.decide.need import DAY, Auth, Need
-from underpass.decide.steps import Plan, Step, Target, addresses
-from underpass.model.duration import format_duration
-
-LONGEST: Final = 366 * DAY
-"""The longest lease; a longer need is a renewal."""
+from underpass.decide.need import Need
+from underpass.decide.opening import closing, open_step, seen
+from underpass.decide.steps import Plan, Step, Target
+from underpass.decide.way import GateOffer
 
 _SERVER: Final = "on your server"
-_GATES: Final = {
-    Auth.TOKEN: ("--gate", "bearer"),
-    Auth.BASIC: ("--gate", "basic"),
-    Auth.LINK: ("--gate", "link"),
-}
+_FIRST: Final = "the first time, with --enrol-token-file"
 
 
 def _relay_url(target: Target) -> str:
@@ -36,69 +30,46 @@ def _serve(target: Target, *more: str) -> tuple[Step, ...]:
     )
 
 
-def _origin(need: Need, target: Target) -> str:
-    if need.names.origin is not None:
-        return str(need.names.origin)
-    return f"{'mcp+http' if need.traffic == 'mcp' else need.traffic}://{target.address}"
-
-
-def _open(need: Need, target: Target, *gate: str) -> tuple[str, ...]:
-    seconds = LONGEST if need.seconds is None else min(need.seconds, LONGEST)
-    words = ("underpass", "open", _origin(need, target), "--name", target.label)
-    return (*words, "--relay", _relay_url(target), *gate, "--for", format_duration(seconds))
-
-
-def _gate(need: Need, default: tuple[str, ...]) -> tuple[str, ...]:
-    if need.auth is Auth.NONE:
-        return ("--public",)
-    if need.auth is Auth.IP:
-        return ("--gate", f"ip:{addresses(need)}")
-    return default if need.auth is None else _GATES[need.auth]
-
-
-def _close(target: Target) -> tuple[Step, ...]:
-    return (Step(argv=("underpass", "close", target.label), note="or Ctrl-C where it was opened"),)
-
-
-def relay(need: Need, target: Target) -> Plan:
+def relay(need: Need, target: Target, offer: GateOffer) -> Plan:
     """HTTP and MCP by a relay."""
-    opened = Step(
-        argv=_open(need, target, *_gate(need, ("--gate", "bearer"))),
-        note="the first time, with --enrol-token-file; prints the address once a proof has passed",
-    )
-    return Plan((*_serve(target), opened), _close(target))
+    note = f"{_FIRST}; prints the address once a proof has passed"
+    opened = open_step(need, target, offer, ("--relay", _relay_url(target)), note=note)
+    return Plan((*_serve(target), opened, *seen(need, target)), closing(target, _LEFT))
 
 
-def relay_tcp(need: Need, target: Target) -> Plan:
+def relay_tcp(need: Need, target: Target, offer: GateOffer) -> Plan:
     """A public TCP port at a relay."""
-    opened = Step(
-        argv=_open(need, target, *_gate(need, ("--gate", f"ip:{addresses(need)}"))),
-        note="the first time, with --enrol-token-file",
-    )
-    return Plan((*_serve(target, "--tcp-ports", "20000-20999"), opened), _close(target))
+    opened = open_step(need, target, offer, ("--relay", _relay_url(target)), note=_FIRST)
+    return Plan((*_serve(target, "--tcp-ports", "20000-20999"), opened), closing(target, _LEFT))
 
 
-def relay_reach(need: Need, target: Target) -> Plan:
+_LEFT: Final = "the relay remembers whose name it is: `underpass relay names release` there"
+
+
+def relay_reach(need: Need, target: Target, offer: GateOffer) -> Plan:
     """A TCP service without a public port, and the other end of it."""
     listen = ("--listen", f"127.0.0.1:{target.port if target.port != 'PORT' else '0'}")
     words = ("underpass", "reach", target.label, "--relay", _relay_url(target))
+    opened = open_step(
+        need,
+        target,
+        offer,
+        ("--relay", _relay_url(target)),
+        where="beside the service",
+        note=_FIRST,
+        more=("--token-file", "visitors-token"),
+    )
+    reached = Step(
+        argv=(*words, "--token-file", "visitors-token", *listen),
+        where="where it is needed",
+        note="with the token file brought there by a safe way",
+    )
     return Plan(
-        (
-            *_serve(target),
-            Step(
-                argv=(*_open(need, target), "--token-file", "visitors-token"),
-                where="beside the service",
-                note="the first time, with --enrol-token-file",
-            ),
-            Step(
-                argv=(*words, "--token-file", "visitors-token", *listen),
-                where="where it is needed",
-                note="with the token file brought there by a safe way",
-            ),
-        ),
+        (*_serve(target), opened, reached),
         (
             Step(note="Ctrl-C ends `underpass reach`", where="where it is needed"),
             Step(argv=("underpass", "close", target.label), where="beside the service"),
+            Step(note="delete visitors-token where it was brought", where="where it is needed"),
         ),
     )
 

@@ -52,9 +52,9 @@ def _lasting_web_on_own_domain(case: Case) -> bool:
 
 def _is_open_for_long(case: Case) -> bool:
     need = case.need
-    gates = [gate for gate in case.way.gates if gate.auth is not Auth.NONE]
+    is_open = case.way.chosen(need).auth is Auth.NONE
     long = need.seconds is None or need.seconds > HOUR
-    return need.audience is Audience.PUBLIC and need.task is not Task.REACH and long and not gates
+    return need.audience is Audience.PUBLIC and need.task is not Task.REACH and long and is_open
 
 
 def _is_server_unknown(case: Case) -> bool:
@@ -69,7 +69,11 @@ def _is_plain_tcp(case: Case) -> bool:
 
 PREFERENCES: Final = (
     Preference(
-        30, _NGROK, lambda c: c.need.inspect, "its agent shows and replays requests on 127.0.0.1"
+        30,
+        _NGROK,
+        lambda c: c.need.inspect and c.need.is_quick,
+        "up in half a minute under a name that stays, so that what was registered once keeps "
+        "coming, to be looked at and replayed",
     ),
     Preference(
         30,
@@ -87,7 +91,7 @@ PREFERENCES: Final = (
         20,
         _ways("cloudflare-named"),
         lambda c: c.need.auth is Auth.SSO,
-        "its login is one that MCP clients can walk too (Managed OAuth)",
+        "a login page for people at its edge (Access), and our OAuth for MCP clients",
     ),
     Preference(
         30,
@@ -129,7 +133,13 @@ PREFERENCES: Final = (
         30,
         _ways("ssh-kept"),
         lambda c: c.need.task is Task.REACH and c.need.persistent,
-        "comes back after sleep and after restarts of the far end",
+        "comes back after sleep, after restarts of the far end, and of this machine",
+    ),
+    Preference(
+        -10,
+        _ways("ssh-local"),
+        lambda c: c.need.task is Task.REACH and c.need.persistent,
+        "ends with the session it was started in",
     ),
     Preference(
         25,
@@ -147,7 +157,7 @@ PREFERENCES: Final = (
         12,
         _ways("bore-own"),
         _is_plain_tcp,
-        "plain TCP and nothing more: one small program on either side",
+        "plain TCP and nothing more: one small program on the server",
     ),
     Preference(
         15,
@@ -222,7 +232,7 @@ def reasons(case: Case) -> tuple[Reason, ...]:
     ]
     found += [*_from_here(case), Reason(0, case.way.suits)]
     if _is_open_for_long(case):
-        found.append(Reason(-10, "has no gate of its own, for longer than an hour"))
+        found.append(Reason(-10, "has no gate for this, and is wanted for longer than an hour"))
     if case.need.is_quick and (waits := min(20, setup_seconds(case) // 15)):
         found.append(Reason(-waits, f"set-up takes {setup_seconds(case)} s of a short need"))
     return tuple(sorted(found, key=lambda reason: -reason.points))

@@ -1,7 +1,7 @@
-"""The programs that ways need: how to ask each for its version, and how to read the answer.
+"""Engines as this machine has them: what a driver's finding means for the ways.
 
-The shell asks and hands over what was printed; here it is only read. Variables count by their name
-alone: that one is set says that there is a credential, and its value is nobody's business.
+Drivers look, and a shell hands over what they found. Variables count by their name alone: that one
+is set says that there is a credential, and its value is nobody's business.
 """
 
 from __future__ import annotations
@@ -11,24 +11,19 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from underpass.decide.here import Found
+from underpass.decide.here import Foreign, Found
 
-_NUMBER = r"(\d+(?:\.\d+)*)"
-
-_ASKED: Final[Mapping[str, tuple[tuple[str, ...], str]]] = MappingProxyType(
+PROGRAM_OF: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "ngrok": (("version",), rf"^ngrok version {_NUMBER}"),
-        "cloudflared": (("version",), rf"^cloudflared version {_NUMBER}"),
-        "tailscale": (("version",), rf"^{_NUMBER}"),
-        "bore": (("--version",), rf"^bore-cli {_NUMBER}"),
-        "ssh": (("-V",), rf"^OpenSSH_{_NUMBER}"),
-        "autossh": (("-V",), rf"^autossh {_NUMBER}"),
-        "wg": (("--version",), rf"^wireguard-tools v{_NUMBER}"),
+        "ngrok": "ngrok",
+        "cloudflare": "cloudflared",
+        "tailscale": "tailscale",
+        "ssh": "ssh",
+        "wireguard": "wg",
     }
 )
-
-PROGRAMS: Final = tuple(_ASKED)
-"""All programs that any way needs."""
+"""What an engine's driver looks for. Ours needs none, bore's has a client of its own, and
+ssh-service runs the same ssh."""
 
 _CREDENTIALS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -43,21 +38,23 @@ _CREDENTIALS: Final[Mapping[str, str]] = MappingProxyType(
 RELAY_VARIABLE: Final = "UNDERPASS_OPEN__RELAY"
 """Set where a relay of one's own is settled on."""
 
-
-def version_words(program: str) -> tuple[str, ...]:
-    """What to put after the program's name."""
-    return _ASKED[program][0]
+_NUMBER: Final = re.compile(r"\d{1,5}(?:\.\d{1,5}){1,3}")
+_PORT: Final = re.compile(r":(\d{1,5})(?=[/,\s]|$)")
 
 
-def read_version(program: str, printed: str) -> Found:
-    """What ``program`` printed, on either output, when it was asked."""
-    match = re.search(_ASKED[program][1], printed, re.MULTILINE)
-    if match is not None:
-        return Found(program, match.group(1))
-    if program == "bore" and printed.strip():
-        # npm's bore-cli installs a program of another vendor under the same name.
-        return Found(program, why_not="another product of the same name")
-    return Found(program)
+def found(engine: str, *, installed: bool, version: str, why_not: str) -> Found | None:
+    """What a driver's finding says of the program; None where it is not here."""
+    program = PROGRAM_OF.get(engine)
+    if program is None or not (installed or version):
+        return None
+    number = _NUMBER.search(version)
+    return Found(program, number.group() if number else "", why_not)
+
+
+def foreign(engine: str, where: str, exposes: str) -> Foreign:
+    """A tunnel of another's, with the local port it leads to as far as its words say that."""
+    ports = _PORT.findall(exposes)
+    return Foreign(engine, where, exposes, int(ports[-1]) if ports else 0)
 
 
 def accounts_of(names: Iterable[str]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from underpass.decide.here import Here
-from underpass.decide.need import HOUR, Audience, Auth, Need, Task
+from underpass.decide.need import HOUR, Audience, Auth, Need, Task, Traffic
 from underpass.decide.quotas import Measure, Quotas
 from underpass.decide.way import Way
 
@@ -63,9 +63,9 @@ def _auth(case: Case) -> str:
     need = case.need
     if need.auth is None:
         return ""
-    if (gate := case.way.gate(need.auth)) is None:
-        return f"has no gate of the kind {need.auth}"
-    if need.visitor is None or need.task is Task.REACH or need.visitor in gate.passable:
+    if (gate := case.way.gate(need.auth, need)) is None:
+        return f"has no gate of the kind {need.auth} for {need.traffic}"
+    if gate.serves(need):
         return ""
     return f"a visitor of the kind {need.visitor} cannot pass {gate.how}"
 
@@ -73,8 +73,12 @@ def _auth(case: Case) -> str:
 def _open_for_long(case: Case) -> str:
     need = case.need
     too_long = need.seconds is None or need.seconds > HOUR
-    if case.way.driven and need.auth is Auth.NONE and too_long:
-        return "underpass opens nothing without a gate for more than 1 h"
+    gate = case.way.gate(Auth.NONE, need)
+    if need.auth is Auth.NONE and too_long and gate is not None and not gate.theirs:
+        return (
+            "underpass opens nothing without a gate for more than 1 h, unless public_limit in "
+            "policy.toml says so"
+        )
     return ""
 
 
@@ -135,7 +139,9 @@ def _third_party(case: Case) -> str:
 
 
 def _inspection(case: Case) -> str:
-    return "shows no requests" if case.need.inspect and not case.way.inspects else ""
+    if case.need.inspect and not (case.way.inspects and case.need.is_web):
+        return "shows no requests"
+    return ""
 
 
 def _install(case: Case) -> str:
@@ -145,8 +151,6 @@ def _install(case: Case) -> str:
         return "its other side would have to be installed on your server"
     for program in case.way.programs:
         found = case.here.find(program)
-        if found is not None and found.is_too_old:
-            return f"{program} {found.version} is too old"
         # ssh is part of macOS and of nearly every Linux; of nothing else can that be said.
         if found is None and (case.here.looked or program != "ssh"):
             return f"{program} would have to be installed"
@@ -199,11 +203,18 @@ def _login(case: Case) -> str:
     return ""
 
 
-def _unix(case: Case) -> str:
+def _origin(case: Case) -> str:
     origin = case.need.names.origin
-    if origin is not None and origin.is_unix and not case.way.unix_origins:
-        return "cannot dial a Unix socket"
-    return ""
+    if origin is None or (origin.port and not origin.is_unix):
+        return ""
+    # The gatehouse dials whatever it is; of the engines' own programs few can.
+    theirs = case.way.chosen(case.need).theirs
+    bare = case.need.whole_network or case.need.traffic is Traffic.UDP
+    return "cannot dial such an origin" if theirs or bare else ""
+
+
+def _endpoints(case: Case) -> str:
+    return _over(case, Measure.ENDPOINTS, 1)
 
 
 RULES: Final = (
@@ -232,7 +243,8 @@ RULES: Final = (
     Rule("database", _database),
     Rule("own-server", _server),
     Rule("ssh-login", _login),
-    Rule("unix-origin", _unix),
+    Rule("endpoints", _endpoints),
+    Rule("origin", _origin),
 )
 
 

@@ -11,7 +11,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
-from underpass.decide.need import Auth, Names, Need, Traffic, Visitor
+from underpass.decide.need import Names, Need, Traffic, Visitor
+from underpass.model.rules import is_name
 
 HERE: Final = "here"
 """Where a step is done that names no place: beside the origin, or where it is to be reached."""
@@ -44,6 +45,11 @@ class Plan:
 
     run: tuple[Step, ...]
     undo: tuple[Step, ...]
+    instead: tuple[Step, ...] = ()
+    """The same by the engine's own program, for a machine without underpass: no gates of ours, no
+    proofs."""
+    theirs: str = ""
+    """Why ``run`` is the vendor's own commands; "" where it is ours."""
 
 
 CTRL_C: Final = Step(note="Ctrl-C ends the command, and with it the tunnel")
@@ -85,13 +91,17 @@ class Target:
 
     @property
     def label(self) -> str:
-        """First label of the host name: our tunnel's, or the vendor's, name."""
-        return self.names.hostname.partition(".")[0] or "NAME"
+        """Our tunnel's, or the vendor's, name: from the host name, where that can be one."""
+        hostname = self.names.hostname.lower()
+        for name in (hostname.partition(".")[0], hostname.replace(".", "-")):
+            if is_name(name):
+                return name
+        return "NAME"
 
     @property
     def hostname(self) -> str:
         """The public host name."""
-        return self.names.hostname or "HOSTNAME"
+        return self.names.hostname or "HOST.YOUR.DOMAIN"
 
 
 ANTHROPIC: Final = "160.79.104.0/21"
@@ -101,11 +111,6 @@ ANTHROPIC: Final = "160.79.104.0/21"
 def addresses(need: Need) -> str:
     """The addresses for a gate by address: to fill in, unless the kind of visitor tells them."""
     return ANTHROPIC if need.visitor is Visitor.HOSTED_MCP else "CIDR"
-
-
-def is_gated(need: Need) -> bool:
-    """Whether a gate was asked for."""
-    return need.auth not in (None, Auth.NONE)
 
 
 def is_bytes(need: Need) -> bool:

@@ -42,6 +42,7 @@ def _answer(number: int, answer: Answer) -> Iterator[str]:
     yield from _rows("set-up", [f"about {format_duration(answer.setup_seconds)}{needed}"])
     yield from _lines("run", [line for step in answer.plan.run for line in _step(step)])
     yield from _lines("undo", [line for step in answer.plan.undo for line in _step(step)])
+    yield from _lines("instead", [line for step in answer.plan.instead for line in _step(step)])
 
 
 def _rows(name: str, texts: list[str]) -> Iterator[str]:
@@ -81,7 +82,7 @@ def whole_object(advice: Advice) -> dict[str, Any]:
                 "engine": answer.way.engine,
                 "way": answer.way.id,
                 "title": answer.way.title,
-                "driven": answer.way.driven,
+                "driven": answer.driven,
                 "points": answer.points,
                 "reasons": [{"points": r.points, "why": r.why} for r in answer.reasons],
                 "limits": list(answer.limits),
@@ -103,6 +104,7 @@ def whole_object(advice: Advice) -> dict[str, Any]:
                 "missing": list(answer.missing),
                 "run": [_step_object(step) for step in answer.plan.run],
                 "undo": [_step_object(step) for step in answer.plan.undo],
+                "instead": [_step_object(step) for step in answer.plan.instead],
             }
             for answer in advice.answers
         ],
@@ -125,7 +127,7 @@ def compact_object(advice: Advice, top: int) -> dict[str, Any]:
         {
             "engine": answer.way.engine,
             "way": answer.way.id,
-            "driven": answer.way.driven,
+            "driven": answer.driven,
             "why": [reason.why for reason in answer.reasons if reason.points >= 0],
             "limits": [*answer.limits, *(quota.sentence() for quota in answer.quotas)],
             "visitor": answer.way.visitor_sees,
@@ -134,6 +136,7 @@ def compact_object(advice: Advice, top: int) -> dict[str, Any]:
             "missing": list(answer.missing),
             "run": [_step_object(step) for step in answer.plan.run],
             "undo": [_step_object(step) for step in answer.plan.undo],
+            "instead": [_step_object(step) for step in answer.plan.instead],
         }
         for answer in advice.answers[:top]
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from underpass.decide.need import Audience, Auth, Task, Traffic, Visitor
+from underpass.decide.need import Audience, Auth, Need, Task, Traffic, Visitor
 
 EVERYBODY = frozenset(Visitor)
 HEADER_SENDERS = frozenset({Visitor.PROGRAM, Visitor.LOCAL_MCP, Visitor.OWN_MACHINE})
@@ -22,6 +22,17 @@ class GateOffer:
     how: str
     passable: frozenset[Visitor] = EVERYBODY
     """The visitors that can pass it."""
+    words: tuple[str, ...] = ()
+    """The options of `underpass open` that ask for it. ``CIDR`` stands for addresses."""
+    traffic: frozenset[Traffic] = frozenset(Traffic)
+    """What passes behind it."""
+    theirs: str = ""
+    """Why underpass does not open a tunnel with it; "" where it does."""
+
+    def serves(self, need: Need) -> bool:
+        """Whether what ``need`` sends can pass behind it, shown by its kind of visitor."""
+        comes = need.visitor is None or need.task is Task.REACH or need.visitor in self.passable
+        return comes and need.traffic in self.traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +76,24 @@ class Way:
     unix_origins: bool = False
     per_machine: bool = False
     """Set-up is done again on each machine."""
-    driven: bool = False
-    """Whether underpass itself opens, guards and proves it today."""
     limits: tuple[str, ...] = ()
 
-    def gate(self, auth: Auth) -> GateOffer | None:
-        """How ``auth`` is had here."""
-        return next((gate for gate in self.gates if gate.auth is auth), None)
+    def gate(self, auth: Auth, need: Need) -> GateOffer | None:
+        """How ``auth`` is had here for what ``need`` sends; the first that its visitor can pass,
+        else one that it cannot."""
+        offers = [one for one in self.gates if one.auth is auth and need.traffic in one.traffic]
+        return next((one for one in offers if one.serves(need)), offers[0] if offers else None)
+
+    def chosen(self, need: Need) -> GateOffer:
+        """The gate that the commands ask for: the one wanted, else the first of ours that the
+        visitor can pass."""
+        if need.auth is not None and (wanted := self.gate(need.auth, need)) is not None:
+            return wanted
+        offers = [one for one in self.gates if one.serves(need)] or list(self.gates)
+        gates = [one for one in offers if one.auth is not Auth.NONE]
+        return next((one for one in gates if not one.theirs), (offers or gates)[0])
+
+    @property
+    def is_driven_whole(self) -> bool:
+        """Whether underpass itself opens, guards and proves all that is offered."""
+        return not any(gate.theirs for gate in self.gates)

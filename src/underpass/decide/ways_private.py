@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from underpass.decide.gates import ADDRESSES, TCP, WEB, ours
 from underpass.decide.need import Audience, Auth, Task, Traffic, Visitor
+from underpass.decide.plans_wireguard import SUBNET
 from underpass.decide.way import WITH_SOFTWARE, GateOffer, Way
 
 BYTES: Final = frozenset({Traffic.TCP, Traffic.HTTP, Traffic.MCP})
@@ -13,9 +15,14 @@ PRIVATE: Final = frozenset({Audience.PRIVATE})
 OWN: Final = frozenset({Visitor.OWN_MACHINE})
 SSH_KEYS: Final = GateOffer(Auth.KEYS, "SSH keys", OWN)
 
-_BOTH_ALIVE = (
-    "interval 15 and count 3 notice a dead path within 60 s (interval x (count + 1)); without them "
-    "it was not noticed within 170 s"
+_BY_HAND = (
+    "by hand, interval 15 and count 3 notice a dead path within 60 s (interval x (count + 1)); "
+    "without them it was not noticed within 170 s; underpass notices within 15 s"
+)
+_BYTES = frozenset({Traffic.TCP, Traffic.UDP})
+_LOOPBACK_TCP = (
+    "a tcp tunnel would have to be --public, for at most 1 h: what keeps strangers out here is the "
+    "network itself"
 )
 
 RELAY_REACH: Final = Way(
@@ -29,14 +36,20 @@ RELAY_REACH: Final = Way(
     visitors=WITH_SOFTWARE,
     visitor_sees="a local port, made by `underpass reach` with the token; strangers find no port",
     setup_seconds=300,
-    gates=(GateOffer(Auth.TOKEN, "the token of the tunnel, shown by `underpass reach`"),),
+    gates=(
+        GateOffer(
+            Auth.TOKEN,
+            "the token of the tunnel, shown by `underpass reach`",
+            WITH_SOFTWARE,
+            ("--gate", "bearer"),
+            TCP,
+        ),
+    ),
     own_domain=True,
     own_server=True,
     stable_name=True,
     resumes=True,
     returns=True,
-    unix_origins=True,
-    driven=True,
     limits=(
         "each visitor runs `underpass reach`",
         "its lease always ends, at the latest after 366 days: renew it with `underpass renew`",
@@ -46,7 +59,7 @@ RELAY_REACH: Final = Way(
 SSH_LOCAL: Final = Way(
     id="ssh-local",
     engine="ssh",
-    title="ssh -L through a host with a login",
+    title="`underpass reach` through a host with a login: ssh -L, kept",
     suits="a far port made local, encrypted, by what servers have anyway",
     tasks=frozenset({Task.REACH}),
     traffic=BYTES,
@@ -58,17 +71,18 @@ SSH_LOCAL: Final = Way(
     programs=("ssh",),
     ssh_login=True,
     stable_name=True,
+    returns=True,
     limits=(
-        "it ends with the link: after sleep, start it again",
-        "the local port accepts also while the far service is down: test with real bytes",
-        _BOTH_ALIVE,
+        "connections in progress break when the link does; the local port stays, and new ones wait",
+        "host keys must be known (`--engine-option trust=new` learns them once)",
+        _BY_HAND,
     ),
 )
 
 SSH_KEPT: Final = Way(
     id="ssh-kept",
     engine="ssh",
-    title="autossh, an ssh -L that comes back",
+    title="the same as a service of this machine, in the place of autossh",
     suits="a far port made local, and kept so",
     tasks=frozenset({Task.REACH}),
     traffic=BYTES,
@@ -77,15 +91,16 @@ SSH_KEPT: Final = Way(
     visitor_sees="a port on 127.0.0.1 of this machine, back after sleep and restarts",
     setup_seconds=60,
     gates=(SSH_KEYS,),
-    programs=("ssh", "autossh"),
+    programs=("ssh",),
     ssh_login=True,
     stable_name=True,
     returns=True,
     limits=(
-        "connections in progress break when the link does",
-        "without ExitOnForwardFailure=yes autossh reconnects with no forward; -M PORT takes "
-        "PORT+1 too and fails on restricted servers, so it stays 0; never -f under a supervisor",
-        _BOTH_ALIVE,
+        "connections in progress break when the link does; the local port stays, and new ones wait",
+        "autossh, where somebody insists: without ExitOnForwardFailure=yes it reconnects with no "
+        "forward; -M PORT takes PORT+1 too and fails on restricted servers, so it stays 0; never "
+        "-f under a supervisor",
+        _BY_HAND,
     ),
 )
 
@@ -100,15 +115,26 @@ SSH_REMOTE: Final = Way(
     visitors=OWN,
     visitor_sees="a port on the server's loopback address, for those who log in there",
     setup_seconds=10,
-    gates=(SSH_KEYS,),
+    gates=(
+        GateOffer(
+            Auth.KEYS,
+            "SSH keys, and behind them --gate bearer",
+            OWN,
+            ("--gate", "bearer"),
+            WEB,
+        ),
+        GateOffer(Auth.KEYS, "SSH keys", OWN, traffic=TCP, theirs=_LOOPBACK_TCP),
+        *ours(),
+    ),
     programs=("ssh",),
     ssh_login=True,
     stable_name=True,
+    returns=True,
+    inspects=True,
     limits=(
-        "it ends with the link, and the server may hold the port for hours unless it sets "
-        "ClientAliveInterval",
+        "the server may hold a ghost's port for hours unless it sets ClientAliveInterval 15",
         "a remote port without 127.0.0.1 in front may silently lead to another service",
-        _BOTH_ALIVE,
+        _BY_HAND,
     ),
 )
 
@@ -121,12 +147,44 @@ TAILSCALE_SERVE: Final = Way(
     traffic=ALL,
     audiences=PRIVATE,
     visitors=OWN | {Visitor.BROWSER, Visitor.PROGRAM, Visitor.LOCAL_MCP},
-    visitor_sees="https://MACHINE.TAILNET.ts.net, only from machines of the tailnet",
+    visitor_sees="http://MACHINE.TAILNET.ts.net, only from machines of the tailnet (https with "
+    "--engine-option https=yes, where the tailnet has it)",
     setup_seconds=120,
     gates=(
-        GateOffer(Auth.SSO, "the tailnet's login, and its access rules"),
-        GateOffer(Auth.KEYS, "node keys, and the tailnet's access rules"),
+        GateOffer(
+            Auth.KEYS,
+            "node keys and the tailnet's access rules, and behind them --gate bearer",
+            words=("--gate", "bearer"),
+            traffic=WEB,
+        ),
+        GateOffer(
+            Auth.SSO,
+            "the tailnet's login, and its access rules, and behind them --gate bearer",
+            OWN | {Visitor.PROGRAM, Visitor.LOCAL_MCP},
+            ("--gate", "bearer"),
+            WEB,
+        ),
+        GateOffer(
+            Auth.SSO,
+            "the tailnet's login, and its access rules, and behind them --gate basic",
+            words=("--gate", "basic"),
+            traffic=WEB,
+        ),
+        GateOffer(
+            Auth.KEYS,
+            "node keys, and the tailnet's access rules",
+            traffic=_BYTES,
+            theirs=_LOOPBACK_TCP,
+        ),
+        GateOffer(
+            Auth.SSO,
+            "the tailnet's login, and its access rules",
+            traffic=_BYTES,
+            theirs=_LOOPBACK_TCP,
+        ),
+        *ours(addresses=True),
     ),
+    inspects=True,
     programs=("tailscale",),
     account="tailscale",
     third_party="Tailscale",
@@ -134,38 +192,53 @@ TAILSCALE_SERVE: Final = Way(
     resumes=True,
     returns=True,
     whole_network=True,
-    unix_origins=True,
     per_machine=True,
     limits=(
         "every visitor is a machine of the tailnet",
         "decide on BackendState of `tailscale status --json`: it exits 0 in every state, and no "
         'text says "not connected"',
-        "what `--bg` set up survives reboots, without any process to be seen: take it down",
+        "who is not root needs `sudo tailscale set --operator=$USER` once, and has no gate by "
+        "address",
+        "what `tailscale serve --bg` set up survives reboots, without any process to be seen; what "
+        "underpass opens ends with it",
     ),
 )
 
 WIREGUARD: Final = Way(
     id="wireguard",
     engine="wireguard",
-    title="WireGuard, keys by hand",
+    title="WireGuard, from one topology file",
     suits="a network of your machines, at kernel speed, trusting nobody else",
     tasks=frozenset({Task.EXPOSE, Task.REACH, Task.FLEET}),
     traffic=ALL,
     audiences=PRIVATE,
     visitors=OWN,
     visitor_sees="an address of the private network, only from machines with a key",
-    setup_seconds=600,
-    gates=(GateOffer(Auth.KEYS, "WireGuard keys", OWN),),
+    setup_seconds=300,
+    gates=(
+        GateOffer(
+            Auth.KEYS,
+            f"WireGuard keys: it vouches for addresses, so --gate ip:{SUBNET} asks for a key",
+            OWN,
+            ("--gate", f"ip:{SUBNET}"),
+        ),
+        *ours(),
+        ADDRESSES,
+    ),
     programs=("wg",),
+    inspects=True,
     stable_name=True,
     resumes=True,
     returns=True,
     whole_network=True,
     per_machine=True,
     limits=(
-        "needs root, and one machine that the others can dial by UDP",
-        "silent by design: a wrong key shows only as a handshake that never comes",
-        "every port of a machine is open to the peers unless a firewall says otherwise",
+        "needs root (or `--engine-option mode=rootless`, with less), and one machine that the "
+        "others can dial by UDP",
+        "silent by design: a wrong key shows only as a handshake that never comes; `underpass wg "
+        "status` tells it from a blocked path",
+        "`underpass wg up` lets in only what was opened; with --open, as for a whole network, and "
+        "with a file for wg-quick, every port is open to the peers",
     ),
 )
 

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 from typing import Final
 
+from underpass.decide.gates import ADDRESSES, OPEN, PEOPLE, TCP, WEB, ours
 from underpass.decide.need import Audience, Auth, Task, Traffic, Visitor
-from underpass.decide.way import (
-    EVERYBODY,
-    HEADER_SENDERS,
-    WITH_SOFTWARE,
-    GateOffer,
-    Way,
-)
+from underpass.decide.plans_cloudflare import ACCESS
+from underpass.decide.way import EVERYBODY, WITH_SOFTWARE, GateOffer, Way
 
-WEB: Final = frozenset({Traffic.HTTP, Traffic.MCP})
 PUBLIC: Final = frozenset({Audience.PUBLIC})
 EXPOSE: Final = frozenset({Task.EXPOSE})
-PEOPLE: Final = frozenset({Visitor.BROWSER})
-MCP: Final = frozenset({Visitor.HOSTED_MCP, Visitor.LOCAL_MCP})
-LOGGED_IN: Final = HEADER_SENDERS | PEOPLE
 
 _LEASE = "its lease always ends, at the latest after 366 days: renew it with `underpass renew`"
-_INSPECTOR = (
-    "the inspector takes port 4040 or a free one after it, and keeps bodies and Authorization "
-    "headers: for long streams or secrets, add --inspect=false"
-)
 _SILENT_NGROK = (
-    "its own SDK did not notice a frozen edge within 12 s when measured: probe the public address"
+    "its own SDK did not notice a frozen edge within 12 s when measured: proofs through the public "
+    "address do"
 )
-_NGROK_GATES = (
-    GateOffer(Auth.IP, "restrict-ips in a traffic policy"),
-    GateOffer(Auth.SSO, "oauth in a traffic policy: a browser login", PEOPLE),
-    GateOffer(Auth.BASIC, "basic-auth in a traffic policy", LOGGED_IN),
-    GateOffer(Auth.SIGNATURE, "verify-webhook in a traffic policy", frozenset({Visitor.WEBHOOK})),
+_NO_ADDRESSES = "it tells nobody's address, so there is no gate by address"
+_READ_BY_SERVICE = "TLS ends at the service: its operator can read what passes, tokens too"
+_CHANGES = "the address may change with every reconnect; `underpass watch` tells it"
+_PLAIN = "neither tunnel nor visitors are encrypted: whoever listens reads tokens, too"
+_NGROK_EDGE = (
+    GateOffer(
+        Auth.SSO,
+        "oauth in a traffic policy: a login page at ngrok's edge",
+        PEOPLE,
+        traffic=WEB,
+        theirs="a login page for people is ngrok's own, and no gate of ours stands behind it",
+    ),
+    GateOffer(
+        Auth.IP,
+        "restrict-ips in a traffic policy",
+        traffic=TCP,
+        theirs="ngrok tells no address of a tcp visitor, so only its own edge can judge them",
+    ),
+    OPEN,
 )
-_POLICY = (
-    "gates belong into a traffic policy; --oauth, --basic-auth and --cidr-allow are deprecated"
+_NGROK_LIMITS = (
+    "its edge flags --oauth, --basic-auth and --cidr-allow are deprecated: gates of ours, or a "
+    "traffic policy",
+    "agents 3.16 or later, or the Python SDK; the agent's own API takes a free loopback port "
+    "(not 4040), and its store of requests stays off: `underpass requests` shows them",
+    _SILENT_NGROK,
 )
 
 RELAY: Final = Way(
@@ -50,23 +57,17 @@ RELAY: Final = Way(
     visitor_sees="https://NAME.your-domain, with your certificate; 401 or 403 at the gate, and 503 "
     "with Retry-After while the origin's machine is away",
     setup_seconds=300,
-    gates=(
-        GateOffer(Auth.NONE, "--public, for at most 1 h"),
-        GateOffer(Auth.TOKEN, "--gate bearer, a fresh 256-bit token", HEADER_SENDERS),
-        GateOffer(Auth.BASIC, "--gate basic", LOGGED_IN),
-        GateOffer(Auth.IP, "--gate ip:CIDR"),
-        GateOffer(Auth.LINK, "--gate link: the address is the secret"),
-    ),
+    gates=(*ours(addresses=True, oauth="lasting", certificates=True), OPEN),
+    inspects=True,
     own_domain=True,
     own_server=True,
     stable_name=True,
     resumes=True,
     returns=True,
-    unix_origins=True,
-    driven=True,
     limits=(
         "you bring the server, its DNS wildcard and its certificate; one region, no company behind",
-        "no login by OAuth or SAML yet, and no inspector yet",
+        "no SAML; people log in by an OpenID Connect provider (--oauth-provider) or the owner's "
+        "word (`underpass approve`)",
         _LEASE,
     ),
 )
@@ -82,18 +83,13 @@ RELAY_TCP: Final = Way(
     visitors=WITH_SOFTWARE | {Visitor.LOCAL_MCP},
     visitor_sees="HOST:PORT of your server; a connection from another address is closed",
     setup_seconds=300,
-    gates=(
-        GateOffer(Auth.NONE, "--public, for at most 1 h"),
-        GateOffer(Auth.IP, "--gate ip:CIDR"),
-    ),
+    gates=(ADDRESSES, OPEN),
     own_domain=True,
     own_server=True,
     stable_name=True,
     encrypted=False,
     resumes=True,
     returns=True,
-    unix_origins=True,
-    driven=True,
     limits=(
         "the visitor's own bytes travel as they are to the relay: without TLS of their own they "
         "can be read on the way",
@@ -105,7 +101,7 @@ NGROK_FREE: Final = Way(
     id="ngrok-free",
     engine="ngrok",
     title="ngrok, free plan",
-    suits="a public HTTPS name within a minute, with an inspector",
+    suits="a public HTTPS name within a minute, which stays the same",
     tasks=EXPOSE,
     traffic=WEB | {Traffic.TCP},
     audiences=PUBLIC,
@@ -113,32 +109,28 @@ NGROK_FREE: Final = Way(
     visitor_sees="https://YOUR-DEV-DOMAIN; browsers get a warning page first, which programs "
     "avoid with the header ngrok-skip-browser-warning",
     setup_seconds=30,
-    gates=(GateOffer(Auth.NONE, "none, the default"), *_NGROK_GATES),
+    gates=(*ours(addresses=True, oauth="lasting"), *_NGROK_EDGE),
     programs=("ngrok",),
     account="ngrok",
     third_party="ngrok",
     stable_name=True,
     returns=True,
     inspects=True,
-    limits=(
-        _POLICY,
-        _INSPECTOR,
-        _SILENT_NGROK,
-    ),
+    limits=_NGROK_LIMITS,
 )
 
 NGROK_PAID: Final = Way(
     id="ngrok-paid",
     engine="ngrok",
     title="ngrok, paid plan",
-    suits="a public HTTPS name within a minute, with an inspector, under your domain",
+    suits="a public HTTPS name within a minute, under your domain",
     tasks=EXPOSE,
     traffic=WEB | {Traffic.TCP},
     audiences=PUBLIC,
     visitors=EVERYBODY,
     visitor_sees="https at the domain you reserved, without a warning page",
     setup_seconds=30,
-    gates=(GateOffer(Auth.NONE, "none, the default"), *_NGROK_GATES),
+    gates=(*ours(addresses=True, oauth="lasting", certificates=True), *_NGROK_EDGE),
     programs=("ngrok",),
     account="ngrok",
     third_party="ngrok",
@@ -147,10 +139,17 @@ NGROK_PAID: Final = Way(
     stable_name=True,
     returns=True,
     inspects=True,
-    limits=(_POLICY, _INSPECTOR, _SILENT_NGROK, "prices and quotas by plan: not recorded here"),
+    limits=(*_NGROK_LIMITS, "prices and quotas by plan: not recorded here"),
 )
 
-_PORTS = "its metrics take the first free port of 20241 to 20245; nothing here contends for 443"
+_PORTS = (
+    "a cloudflared of another's takes the first free port of 20241 to 20245 for its metrics; "
+    "nothing here contends for 443"
+)
+_NO_ORIGIN_TIMEOUT = (
+    "originRequest.connectTimeout bounds the connect to the origin only, not slow tools: send an "
+    "early byte or progress"
+)
 
 CLOUDFLARE_QUICK: Final = Way(
     id="cloudflare-quick",
@@ -163,11 +162,11 @@ CLOUDFLARE_QUICK: Final = Way(
     visitors=EVERYBODY,
     visitor_sees="https://SOME-WORDS.trycloudflare.com, another at each start",
     setup_seconds=20,
-    gates=(GateOffer(Auth.NONE, "none: whoever learns the address gets in"),),
+    gates=(*ours(addresses=True, oauth="changing"), OPEN),
     programs=("cloudflared",),
     third_party="Cloudflare",
     streams=False,
-    unix_origins=True,
+    inspects=True,
     limits=(
         "for development only, no promise; event streams over GET arrive at the end",
         "will not start while ~/.cloudflared/config.yml names a tunnel",
@@ -184,33 +183,40 @@ CLOUDFLARE_NAMED: Final = Way(
     traffic=WEB,
     audiences=PUBLIC,
     visitors=EVERYBODY,
-    visitor_sees="https at your own host name; a login page for browsers, an OAuth challenge for "
-    "MCP clients when Managed OAuth is on",
+    visitor_sees="https at your own host name; with Access a login page for browsers, with "
+    "--gate oauth a challenge that MCP clients can follow",
     setup_seconds=300,
     gates=(
-        GateOffer(Auth.NONE, "none, until an Access policy stands"),
+        *ours(addresses=True, oauth="lasting"),
         GateOffer(
-            Auth.SSO, "Access: a login for browsers, Managed OAuth for MCP clients", PEOPLE | MCP
+            Auth.SSO,
+            "Access, a login page at the edge, and --gate link behind it",
+            PEOPLE,
+            (
+                *("--engine-option", f"{ACCESS}@YOUR.DOMAIN", "--gate", "link"),
+                *("--engine-option", "access-token-file=~/access.token"),
+            ),
+            WEB,
         ),
-        GateOffer(Auth.TOKEN, "an Access service token, in two headers", HEADER_SENDERS),
-        GateOffer(Auth.IP, "an Access policy on addresses"),
+        OPEN,
     ),
+    inspects=True,
     programs=("cloudflared",),
     account="cloudflare",
     third_party="Cloudflare",
     own_domain=True,
     stable_name=True,
     returns=True,
-    unix_origins=True,
     limits=(
         "needs a zone of yours at Cloudflare",
         "an Access browser login in front of /mcp answers 302, which MCP clients cannot follow: "
-        "use Managed OAuth, or bypass machine paths and gate only the human page",
-        "originRequest.connectTimeout bounds the connect to the origin only, not slow tools: "
-        "send an early byte or progress",
-        "one cloudflared service a machine",
+        "use --gate oauth (or Cloudflare's Managed OAuth), and Access for pages of people only",
+        _NO_ORIGIN_TIMEOUT,
+        "one cloudflared service a machine, where it is installed as one; here it is none",
+        "tcp only with --public, and visitors run `cloudflared access tcp`",
         _PORTS,
-        "/ready stayed 200 for 60 s with a frozen edge when measured: probe the public address",
+        "/ready stayed 200 for 60 s with a frozen edge when measured: proofs go through the public "
+        "address",
     ),
 )
 
@@ -226,18 +232,20 @@ TAILSCALE_FUNNEL: Final = Way(
     visitor_sees="https://MACHINE.TAILNET.ts.net; TLS ends on your machine, the name is in public "
     "certificate logs",
     setup_seconds=120,
-    gates=(GateOffer(Auth.NONE, "none: Funnel has no gate, the service must have its own"),),
+    gates=(*ours(addresses=True, oauth="lasting"), OPEN),
+    inspects=True,
     programs=("tailscale",),
     account="tailscale",
     third_party="Tailscale",
     stable_name=True,
     returns=True,
-    unix_origins=True,
     per_machine=True,
     limits=(
         "HTTPS and the funnel attribute must be allowed in the tailnet's policy, once, by a person",
         "no domain of your own",
-        "what `--bg` set up survives reboots, without any process to be seen: take it down",
+        "gates by address only as root, since only root gives tailscaled a Unix socket to dial",
+        "what `tailscale funnel --bg` set up survives reboots, without any process to be seen; "
+        "what underpass opens ends with it",
     ),
 )
 
@@ -252,16 +260,18 @@ BORE_OWN: Final = Way(
     visitors=WITH_SOFTWARE | {Visitor.BROWSER, Visitor.LOCAL_MCP},
     visitor_sees="HOST:PORT of your server, plain: http:// without TLS",
     setup_seconds=60,
-    gates=(GateOffer(Auth.NONE, "none; the shared secret guards opening tunnels, not visiting"),),
-    programs=("bore",),
+    gates=(*ours(), OPEN),
     own_server=True,
     stable_name=True,
     encrypted=False,
+    returns=True,
+    inspects=True,
     limits=(
-        "neither tunnel nor visitors are encrypted",
+        _PLAIN,
         "the shared secret guards opening tunnels, not visiting them",
-        "it does not reconnect, and exits with code 0 when the server dies: restart it always, "
-        "not on failure",
+        "bore itself never reconnects, and exits with code 0 when its server dies: both ends are "
+        "to be restarted always; underpass restarts this one",
+        _NO_ADDRESSES,
     ),
 )
 
@@ -276,11 +286,11 @@ BORE_PUB: Final = Way(
     visitors=WITH_SOFTWARE | {Visitor.BROWSER, Visitor.LOCAL_MCP},
     visitor_sees="bore.pub:PORT, plain: http:// without TLS",
     setup_seconds=15,
-    gates=(GateOffer(Auth.NONE, "none: whoever scans the ports gets in"),),
-    programs=("bore",),
+    gates=(*ours(), OPEN),
     third_party="bore.pub",
     encrypted=False,
-    limits=("neither tunnel nor visitors are encrypted", "it does not reconnect"),
+    inspects=True,
+    limits=(_PLAIN, "the port changes when it is started anew", _NO_ADDRESSES),
 )
 
 LOCALHOST_RUN: Final = Way(
@@ -294,10 +304,11 @@ LOCALHOST_RUN: Final = Way(
     visitors=EVERYBODY,
     visitor_sees="https://SOME-ID.lhr.life, which changes when the link is made again",
     setup_seconds=10,
-    gates=(GateOffer(Auth.NONE, "none: whoever learns the address gets in"),),
+    gates=(*ours(oauth="changing"), OPEN),
     programs=("ssh",),
     third_party="localhost.run",
-    limits=("TLS ends at the service: its operator can read what passes",),
+    inspects=True,
+    limits=(_READ_BY_SERVICE, _NO_ADDRESSES, _CHANGES),
 )
 
 PINGGY: Final = Way(
@@ -312,14 +323,29 @@ PINGGY: Final = Way(
     visitor_sees="https://SOME-ID.a.free.pinggy.link, or a host and port for TCP",
     setup_seconds=15,
     gates=(
-        GateOffer(Auth.NONE, "none, the default"),
-        GateOffer(Auth.IP, "an address list as the remote command"),
+        *ours(oauth="changing"),
+        GateOffer(
+            Auth.IP,
+            "an address list as the remote command",
+            traffic=WEB | TCP,
+            theirs="pinggy tells nobody's address, so only its own edge can judge them",
+        ),
+        GateOffer(Auth.NONE, "--public, for at most 1 h", words=("--public",), traffic=WEB),
+        GateOffer(
+            Auth.NONE,
+            "none, the default",
+            traffic=TCP,
+            theirs="underpass carries HTTP only by the services of ssh",
+        ),
     ),
     programs=("ssh",),
     third_party="pinggy",
+    inspects=True,
     limits=(
-        "TLS ends at the service: its operator can read what passes",
-        "passwords and keys as gates would stand in the argument list of ssh: not advised",
+        _READ_BY_SERVICE,
+        _CHANGES,
+        "passwords and keys as gates of its own would stand in the argument list of ssh: not "
+        "advised, gates of ours take their place",
     ),
 )
 

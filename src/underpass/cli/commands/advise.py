@@ -124,8 +124,8 @@ def command(origin: str | None, for_agent: bool, as_json: bool, top: int, **para
     """Say which engine fits a need, and why, with its limits, its commands and their undo.
 
     ORIGIN, as `underpass open` has it, fills the commands in; with --task reach it is the far
-    service. What is here is found by looking at the path and at names of variables; nothing is
-    dialled. An answer may be that no tunnel should be used.
+    service. What is here is found by asking the engines' drivers and the tunnels that are open
+    here; nobody outside this machine is asked. An answer may be that no tunnel should be used.
     """
     from datetime import UTC, datetime
 
@@ -135,7 +135,7 @@ def command(origin: str | None, for_agent: bool, as_json: bool, top: int, **para
 
     quotas = shipped_quotas()
     need = needed(origin, params)
-    here = _completed(look(os.environ), params, quotas)
+    here = _completed(look(os.environ, quotas), params, quotas)
     advice = advise(need, here, quotas, datetime.now(UTC).date())
     if for_agent:
         json_line(told.compact_object(advice, top))
@@ -226,8 +226,9 @@ def _completed(here: Here, params: dict[str, Any], quotas: Quotas) -> Here:
         here,
         own_server=own if own is not None else (True if params["relay"] else here.own_server),
         ssh_login=login if login is not None else (True if params["via"] else None),
-        left=tuple(_left(text, quotas) for text in params["left"]),
-        measured=tuple(_measured(text) for text in params["measured"]),
+        # What is said counts before what was found.
+        left=(*(_left(text, quotas) for text in params["left"]), *here.left),
+        measured=(*here.measured, *(_measured(text) for text in params["measured"])),
     )
 
 
