@@ -63,6 +63,14 @@ def test_what_could_not_be_measured_has_failed() -> None:
     assert not is_kept(judge(NOTHING, LOOPBACK))
 
 
+def test_why_a_measure_failed_stands_in_its_line() -> None:
+    why = (("long answer", "it broke"), ("10 events a second", "it stopped"))
+    found = replace(NOTHING, faults=why)
+    assert words(found, "intact") == "not every large body came through; it broke"
+    assert words(found, "events") == "a stream did not come; it stopped"
+    assert words(found, "leaving") == "no stream came"
+
+
 def test_delay_is_judged_on_loopback_and_told_elsewhere() -> None:
     late = replace(
         GOOD, first_byte=FirstByte(SLOW, QUICK), events=(replace(GOOD.events[0], added=SLOW),)

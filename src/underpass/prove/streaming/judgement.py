@@ -28,6 +28,20 @@ LOOPBACK: Final = Limits()
 ELSEWHERE: Final = Limits(first_byte_p99_us=None, event_p99_us=None)
 
 
+_LINES: Final = {
+    "first byte": "first-byte",
+    "large answer": "intact",
+    "large request": "intact",
+    "long answer": "intact",
+    "long request": "intact",
+    "changes": "unchanged",
+    "leaving": "leaving",
+    "breaking": "breaking",
+    "silence": "silence",
+}
+"""Where it is told that a measure failed; the others are streams of events."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of the verdict."""
@@ -53,6 +67,8 @@ def judge(measured: Measured, limits: Limits) -> list[Line]:
     lines = []
     for name, look in judges:
         is_kept, words = look(measured, limits)
+        faults = [why for each, why in measured.faults if _LINES.get(each, "events") == name]
+        words = "; ".join((words, *faults[:1]))
         outcome = "told" if is_kept is None else "passed" if is_kept else "failed"
         lines.append(Line(name, outcome, words))
     return lines
