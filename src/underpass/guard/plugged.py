@@ -11,6 +11,10 @@ what it raises refuses the visitor.
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Final, cast
 
@@ -22,12 +26,17 @@ from underpass.guard.materials import GateMaker, Materials
 from underpass.guard.outcomes import AWAY, Deny, Later, NeedsBody, Outcome, Pass
 from underpass.guard.peer import Peer
 from underpass.http.fields import strip_claims
+from underpass.http.grammar import is_target, is_token, is_value
 from underpass.http.messages import RequestHead
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_spec import GateUnknown
 from underpass.model.gates import GateSpec
 
 GROUP: Final = "underpass.gates"
+
+_STATUSES: Final = frozenset({400, 401, 403, 413, 503})
+_CODE: Final = re.compile(r"gate-[a-z-]{1,40}")
+_IDENTITY: Final = re.compile(r"[!-~]{0,256}")
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +84,48 @@ class Sheltered:
     def judge(self, head: RequestHead, peer: Peer) -> Outcome:
         """See ``Gate``."""
         headers = strip_claims(head.headers)
+        seen = msgspec.structs.replace(head, headers=headers)
+        return self._hear(lambda: self._gate.judge(seen, peer))
+
+    def _hear(self, say: Callable[[], Outcome]) -> Outcome:
+        """What the gate says, now and in the end; ``AWAY`` when it fails or says nothing sound."""
         try:
-            outcome = self._gate.judge(msgspec.structs.replace(head, headers=headers), peer)
+            outcome = say()
+            if isinstance(outcome, NeedsBody):
+                decide = outcome.decide
+                return NeedsBody(outcome.limit, lambda body: self._hear(lambda: decide(body)))
+            if isinstance(outcome, Later):
+                return Later(partial(self._wait, outcome.wait), outcome.seconds)
+            if isinstance(outcome, Pass):
+                return _sound_pass(outcome)
+            if isinstance(outcome, Deny):
+                return _sound_deny(outcome)
         except Exception:
             log.exception("the gate %s failed; the visitor is refused", self.kind)
             return AWAY
-        if isinstance(outcome, (Pass, Deny, NeedsBody, Later)):
-            return outcome
         log.error("the gate %s said nothing that can be understood", self.kind)
         return AWAY
+
+    async def _wait(self, wait: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        outcome = await wait()
+        return self._hear(lambda: outcome)
+
+
+def _sound_pass(said: Pass) -> Pass:
+    """``said`` with names as they are compared. Raises ``ValueError`` or what comes of a wrong
+    type: a field that stays by mistake would be a credential given away."""
+    strip = tuple(bytes(name).lower() for name in said.strip)
+    if not all(map(is_token, strip)) or not _IDENTITY.fullmatch(said.identity):
+        raise ValueError("a Pass that holds no names of fields, or an odd identity")
+    if said.target is not None and not is_target(said.target):
+        raise ValueError("a Pass with a target that is none")
+    return replace(said, strip=strip)
+
+
+def _sound_deny(said: Deny) -> Deny:
+    """``said``, which must be an answer that clients and proofs read rightly."""
+    if said.status not in _STATUSES or not _CODE.fullmatch(said.code):
+        raise ValueError("a Deny with another status or code than gates have")
+    if not all(is_token(name) and is_value(value) for name, value in said.challenge):
+        raise ValueError("a Deny with a challenge that is no field")
+    return said
