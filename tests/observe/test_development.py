@@ -11,7 +11,7 @@ from underpass.http.messages import RequestHead, ResponseHead
 from underpass.observe.development import develop
 from underpass.observe.record import Body, Messages, Outline
 from underpass.observe.redaction import Redaction
-from underpass.observe.tape import Tape
+from underpass.observe.tape import Side, Tape
 
 pytestmark = pytest.mark.pure
 
@@ -19,7 +19,7 @@ JSON = [(b"Content-Type", b"application/json")]
 
 
 def tape(kind: str = "http", room: int = 1000) -> Tape:
-    made = Tape(1, kind, "203.0.113.7", begun=10.0, at=1_795_000_000.0, room=room)
+    made = Tape(1, kind, "203.0.113.7", 10.0, 1_795_000_000.0, Side(room), Side(room))
     made.request = RequestHead(b"POST", b"/x?token=abc", b"tools.test", [], 5)
     made.response = ResponseHead(200, b"OK", JSON)
     made.first, made.ended, made.outcome = 10.5, 11.0, "complete"

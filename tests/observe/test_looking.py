@@ -42,7 +42,7 @@ async def test_one_is_found_by_its_id_and_by_the_end_of_it(
     writer.write(each)
     writer.write(row(BASE + 100))
     await writer.flush()
-    key = format_id(each[0])
+    key = format_id(each[0].id)
     with Captures(captures) as looked:
         assert looked.find(key)[0].at == BASE
         assert looked.find(key.upper())[0].at == BASE
@@ -55,3 +55,22 @@ async def test_no_such_request(writer: CaptureWriter, captures: Path, key: str) 
     with Captures(captures) as looked, pytest.raises(NoSuchRequest) as caught:
         looked.find(key)
     assert caught.value.code == "no-such-request"
+
+
+async def test_overlapping_batches_and_single_records_come_in_one_order(
+    writer: CaptureWriter, captures: Path
+) -> None:
+    rows = [row(BASE + number) for number in range(9)]
+    for numbers, alone in (((0, 4, 8), False), ((1, 5), True), ((2, 3, 6, 7), False)):
+        for number in numbers:
+            writer.write(rows[number], alone=alone)
+        await writer.flush()
+    with Captures(captures) as looked:
+        found = [outline.at - BASE for outline in looked.newest("tools", most=100)]
+        assert found == list(range(9))
+        few = [outline.at - BASE for outline in looked.newest("tools", most=3)]
+        assert few == [6, 7, 8]
+        since = looked.newest("tools", most=100, since=BASE + 4)
+        assert [outline.at - BASE for outline in since] == [4, 5, 6, 7, 8]
+        for outline, _ in rows:
+            assert looked.find(outline.key)[0].at == outline.at

@@ -10,7 +10,7 @@ from underpass.decide.quotas import Basis, Measure, QuotaFact
 from underpass.http.messages import ResponseHead
 from underpass.observe.meter import DENIED, MOST_VISITORS, OTHERS, Meter, Usage
 from underpass.observe.quota import Quota, Warned
-from underpass.observe.tape import Tape
+from underpass.observe.tape import Side, Tape
 
 pytestmark = pytest.mark.pure
 
@@ -21,7 +21,7 @@ DEC = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
 def tape(
     address: str = "a", *, up: int = 0, down: int = 0, status: int = 200, **facts: str
 ) -> Tape:
-    made = Tape(1, "http", address, begun=1.0, at=NOV, room=0)
+    made = Tape(1, "http", address, 1.0, NOV, Side(0), Side(0))
     made.response = ResponseHead(status, b"", []) if status else None
     made.first, made.ended = 1.003, 1.1
     made.up.size, made.down.size = up, down

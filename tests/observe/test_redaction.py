@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from underpass.http.messages import RequestHead, ResponseHead
 from underpass.observe.redaction import WORD, Redaction
 
 pytestmark = pytest.mark.pure
@@ -64,3 +65,26 @@ def test_a_secret_in_any_parts_is_found_in_all_of_them(data: st.DataObject) -> N
 def test_a_long_query_that_hides_a_secret_is_not_kept_at_all() -> None:
     query = b"&".join(b"a%d=%%20" % number for number in range(300)) + b"&to%6ben=abc"
     assert Redaction().target(b"/?" + query)[0] == b"/?" + WORD
+
+
+def test_a_head_that_was_seen_is_judged_anew_when_a_gate_takes_a_field_of_it() -> None:
+    redaction = Redaction()
+    head = RequestHead(b"GET", b"/a?token=canary", b"h", [(b"X-Note", b"canary"), (b"A", b"1")])
+    for _ in range(2):
+        assert redaction.asked(head, ()).fields == head.headers
+        stripped = redaction.asked(head, (b"x-note",))
+        assert stripped.fields == [(b"X-Note", b"[redacted]"), (b"A", b"1")]
+        assert (stripped.target, stripped.redacted) == ("/a?token=[redacted]", 2)
+
+
+def test_heads_that_are_remembered_are_few_and_never_others() -> None:
+    redaction = Redaction()
+    for number in range(1000):
+        name = b"%d" % number
+        asked = redaction.asked(RequestHead(b"GET", b"/" + name, b"h", [(b"A", name)]), ())
+        answered = redaction.answered(ResponseHead(200, b"", [(b"Set-Cookie", name), (b"B", name)]))
+        assert (asked.target, asked.fields) == (f"/{number}", [(b"A", name)])
+        assert answered.fields == [(b"Set-Cookie", b"[redacted]"), (b"B", name)]
+        assert answered.redacted == 1
+    assert len(redaction._asked) <= 128
+    assert len(redaction._answered) <= 128

@@ -14,16 +14,17 @@ from underpass.observe import writer as module
 from underpass.observe.errors import CapturesUnreadable
 from underpass.observe.looking import Captures
 from underpass.observe.meter import Usage
-from underpass.observe.record import Ids, Messages, Outline, encode
-from underpass.observe.writer import CaptureWriter, Retention, Row
+from underpass.observe.record import Body, Ids, Messages, Outline, encode
+from underpass.observe.schema import make_private
+from underpass.observe.writer import CaptureWriter, Record, Retention
 
 IDS = Ids()
 
 
-def row(at: float | None = None, size: int = 0, tunnel: str = "tools", **facts: object) -> Row:
+def row(at: float | None = None, size: int = 0, tunnel: str = "tools", **facts: object) -> Record:
     at = time.time() if at is None else at
     outline = Outline(IDS.new(at), tunnel, "http", at, **facts)  # type: ignore[arg-type]
-    return outline.id, tunnel, encode(outline), encode(Messages()) + bytes(size)
+    return outline, Messages(request=Body(data=bytes(size)))
 
 
 def kept(path: Path, tunnel: str = "tools") -> list[Outline]:
@@ -36,20 +37,20 @@ def size_of(path: Path) -> int:
 
 
 async def test_what_is_handed_in_is_written_in_order(writer: CaptureWriter, captures: Path) -> None:
-    rows = [row() for _ in range(200)]  # more than one statement, and a rest
+    rows = [row() for _ in range(200)]
     for each in rows:
         writer.write(each)
     await writer.flush()
-    assert [outline.id for outline in kept(captures)] == sorted(each[0] for each in rows)
+    assert [outline.id for outline in kept(captures)] == sorted(each[0].id for each in rows)
     assert (writer.written, writer.dropped) == (200, 0)
 
 
 async def test_a_record_with_the_same_id_is_replaced(writer: CaptureWriter, captures: Path) -> None:
     first = row(outcome="open")
-    writer.write(first)
+    writer.write(first, alone=True)
     await writer.flush()
-    done = Outline(first[0], "tools", "http", time.time(), outcome="complete")
-    writer.write((first[0], "tools", encode(done), first[3]))
+    done = Outline(first[0].id, "tools", "http", time.time(), outcome="complete")
+    writer.write((done, first[1]), alone=True)
     await writer.flush()
     assert [outline.outcome for outline in kept(captures)] == ["complete"]
 
@@ -116,7 +117,7 @@ async def test_the_oldest_go_when_the_file_is_too_large(
     for _ in range(20):
         for _ in range(10):
             each = row(size=50_000)
-            newest = each[0]
+            newest = each[0].id
             writer.write(each)
         await writer.flush()
     await writer.close()
@@ -128,8 +129,10 @@ async def test_the_oldest_go_when_the_file_is_too_large(
 
 async def test_what_is_too_old_goes(captures: Path) -> None:
     writer = CaptureWriter(captures, Retention(seconds=3600.0), clock=lambda: 10_000.0)
-    for at in (1_000.0, 6_399.0, 6_401.0, 9_999.0):
-        writer.write(row(at))
+    for pair in ((1_000.0, 6_399.0), (6_401.0, 9_999.0)):
+        for at in pair:
+            writer.write(row(at))
+        await writer.flush()
     await writer.close()
     assert [outline.at for outline in kept(captures)] == [6_401.0, 9_999.0]
 
@@ -158,7 +161,7 @@ async def test_a_file_that_breaks_costs_records_and_not_the_writer(
 ) -> None:
     writer = CaptureWriter(captures)
     with sqlite3.connect(captures) as connection:
-        connection.execute("DROP TABLE exchange")
+        connection.execute("DROP TABLE batch")
     connection.close()
     for _ in range(3):
         writer.write(row())
@@ -180,3 +183,43 @@ async def test_usage_of_a_month_adds_up_over_processes(
     with Captures(captures) as looked:
         assert looked.usage("tools", "2026-11") == Usage("2026-11", 21, 42, 5)
         assert looked.usage("tools", "2026-12") == Usage("2026-12")
+
+
+async def test_a_file_of_the_first_version_is_read_and_written_on(captures: Path) -> None:
+    old = Outline(IDS.new(time.time() - 60), "tools", "http", time.time() - 60)
+    make_private(captures)
+    connection = sqlite3.connect(captures)
+    connection.execute(
+        "CREATE TABLE exchange (id INTEGER PRIMARY KEY, tunnel TEXT NOT NULL,"
+        " outline BLOB NOT NULL, messages BLOB NOT NULL)"
+    )
+    connection.execute(
+        "INSERT INTO exchange VALUES (?,?,?,?)",
+        (old.id, "tools", encode(old), encode(Messages(reason=b"old"))),
+    )
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+    assert [outline.id for outline in kept(captures)] == [old.id]
+    writer = CaptureWriter(captures)
+    each = row()
+    writer.write(each)
+    await writer.close()
+    assert [outline.id for outline in kept(captures)] == [old.id, each[0].id]
+    with Captures(captures) as looked:
+        assert looked.find(old.key)[1].reason == b"old"
+
+
+async def test_what_comes_together_is_one_row_within_its_bounds(
+    writer: CaptureWriter, captures: Path
+) -> None:
+    for _ in range(2 * module.BATCH_RECORDS):
+        writer.write(row())
+    for _ in range(4):
+        writer.write(row(size=module.BATCH_BYTES // 2))
+    await writer.flush()
+    with sqlite3.connect(captures) as connection:
+        (rows,) = connection.execute("SELECT count(*) FROM batch").fetchone()
+    connection.close()
+    assert 6 <= rows <= 8  # the thread may have taken some before the last came
+    assert len(kept(captures)) == 2 * module.BATCH_RECORDS + 4

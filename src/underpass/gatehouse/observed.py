@@ -12,7 +12,7 @@ from underpass.gatehouse.ports import Exchange, Visitor
 from underpass.http.messages import NO_BODY, Headers, RequestHead, ResponseHead
 from underpass.observe.meter import INFORM_BYTES
 from underpass.observe.observer import Observer
-from underpass.observe.tape import Tape
+from underpass.observe.tape import Side, Tape
 
 _DENIALS: Final = ("gate-", "token-refused")
 # Codes by which a visitor learns that it was not let in.
@@ -78,7 +78,7 @@ class Observed:
         self._visitor.send_head(head, body, end=end)
         if end:
             tape.down_ended = True
-            self._finish()
+            self._finish(now)
 
     def send_data(self, data: bytes) -> bool:
         """Pass a part of the answer on."""
@@ -201,13 +201,13 @@ class Observed:
 
     def _end_if_over(self) -> None:
         if self._tape.up_ended or not self._is_stream:
-            self._finish()
+            self._finish(self._clock())
 
-    def _finish(self) -> None:
+    def _finish(self, now: float) -> None:
         tape = self._tape
         if tape.ended is not None:
             return
-        tape.ended = self._clock()
+        tape.ended = now
         if tape.outcome == "open":
             tape.outcome = "answered" if tape.code else "complete"
         self._observer.ended(tape)
@@ -235,9 +235,8 @@ class Observed:
 
 def _over() -> Tape:
     """What stands in for the tape of an exchange that is over: nothing is noted on it."""
-    tape = Tape(0, "http", "", begun=0.0, at=0.0, room=0)
+    tape = Tape(0, "http", "", 0.0, 0.0, Side(0, cut=True), Side(0, cut=True))
     tape.ended = 0.0
-    tape.up.cut = tape.down.cut = True
     return tape
 
 

@@ -11,10 +11,12 @@ import re
 import zlib
 from typing import Final
 
+import msgspec
+
 from underpass.http.messages import Headers
 from underpass.observe.frames import Frame, read_frames
 from underpass.observe.record import Body, Messages, Outline, Part
-from underpass.observe.redaction import Redaction
+from underpass.observe.redaction import Answered, Asked, Redaction
 from underpass.observe.tape import Side, Tape
 
 HEADS_ONLY: Final = "heads only"
@@ -26,69 +28,71 @@ _ZLIB_WINDOW: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
 """For ``deflate`` zlib finds out by itself whether there is a wrapper."""
 
 
+_NO_BODY: Final = Body()
+_NO_FIELDS: Final[Headers] = []
+_NOTHING_ASKED: Final = Asked("", "", "", _NO_FIELDS, 0, b"", b"")
+_NOTHING_ANSWERED: Final = Answered(_NO_FIELDS, 0)
+
+
 def develop(
     tape: Tape, redaction: Redaction, *, tunnel: str, keeps_bodies: bool, limit: int
 ) -> tuple[Outline, Messages]:
-    """The outline and the messages of ``tape`` as it is now. ``limit`` bounds what is decoded."""
-    outline = _outline(tape, tunnel)
-    messages = Messages()
+    """The outline and the messages of ``tape`` as it is now; they share parts with those of other
+    tapes. ``limit`` bounds what is decoded."""
     request, response = tape.request, tape.response
-    if request is not None:
-        target, count = redaction.target(request.target)
-        fields, number = redaction.fields(request.headers, tape.strip)
-        outline.method = request.method.decode("latin-1")
-        outline.target = target.decode("utf-8", "replace")
-        outline.host = request.host.decode("latin-1")
-        messages.request_fields = fields
-        messages.redacted = count + number
-        if tape.request_trailers:
-            messages.request_trailers, _ = redaction.fields(tape.request_trailers)
-    if response is not None:
-        messages.response_fields, messages.response.redacted = redaction.fields(response.headers)
-        messages.reason = response.reason
-        if tape.response_trailers:
-            messages.response_trailers, _ = redaction.fields(tape.response_trailers)
+    asked = _NOTHING_ASKED if request is None else redaction.asked(request, tape.strip)
+    answered = _NOTHING_ANSWERED if response is None else redaction.answered(response)
     room = limit if keeps_bodies else 0
-    if tape.kind == "websocket":
-        messages.request = _frames(tape.up, tape, redaction, keeps_bodies)
-        down = _frames(tape.down, tape, redaction, keeps_bodies)
-    elif tape.kind in ("tcp", "reach", "upgrade"):
-        messages.request = _unseen(tape.up, PLAIN_BYTES)
-        down = _unseen(tape.down, PLAIN_BYTES)
-    else:
+    kind = tape.kind
+    up = down = _NO_BODY
+    if kind == "http":
         if tape.up.size:
-            coding, kind = _kind([] if request is None else request.headers)
-            messages.request = _body(tape.up, coding, kind, redaction, room)
-        if tape.kind == "events":
-            down = _events(tape, redaction, keeps_bodies)
-        elif tape.down.size:
+            up = _body(tape.up, asked.coding, asked.kind, redaction, room)
+        if tape.down.size:
             down = _body(tape.down, tape.coding, b"", redaction, room)
-        else:
-            down = Body()
-    down.redacted += messages.response.redacted
-    messages.response = down
-    return outline, messages
-
-
-def _outline(tape: Tape, tunnel: str) -> Outline:
-    begun = tape.begun
-    return Outline(
-        id=tape.id,
-        tunnel=tunnel,
-        kind=tape.kind,
-        at=tape.at,
-        status=tape.response.status if tape.response is not None else 0,
-        outcome=tape.outcome,
-        code=tape.code,
-        gate=tape.gate,
-        visitor=tape.address,
-        identity=tape.identity,
-        first=None if tape.first is None else tape.first - begun,
-        total=None if tape.ended is None else tape.ended - begun,
-        up=tape.up.size,
-        down=tape.down.size,
-        replay_of=tape.is_replay_of,
+    elif kind == "events":
+        if tape.up.size:
+            up = _body(tape.up, asked.coding, asked.kind, redaction, room)
+        down = _events(tape, redaction, keeps_bodies)
+    elif kind == "websocket":
+        up = _frames(tape.up, tape, redaction, keeps_bodies)
+        down = _frames(tape.down, tape, redaction, keeps_bodies)
+    else:
+        up, down = _unseen(tape.up, PLAIN_BYTES), _unseen(tape.down, PLAIN_BYTES)
+    if answered.redacted:
+        down = msgspec.structs.replace(down, redacted=down.redacted + answered.redacted)
+    messages = Messages(
+        asked.fields,
+        up,
+        answered.fields,
+        down,
+        b"" if response is None else response.reason,
+        asked.redacted,
+        redaction.fields(tape.request_trailers)[0] if tape.request_trailers else _NO_FIELDS,
+        redaction.fields(tape.response_trailers)[0] if tape.response_trailers else _NO_FIELDS,
     )
+    begun = tape.begun
+    outline = Outline(
+        tape.id,
+        tunnel,
+        kind,
+        tape.at,
+        asked.method,
+        asked.target,
+        asked.host,
+        0 if response is None else response.status,
+        tape.outcome,
+        tape.code,
+        tape.gate,
+        tape.address,
+        tape.identity,
+        None if tape.first is None else tape.first - begun,
+        None if tape.ended is None else tape.ended - begun,
+        tape.up.size,
+        tape.down.size,
+        tape.is_replay_of,
+    )
+    return outline, messages
 
 
 def _unseen(side: Side, why: str) -> Body:
@@ -115,18 +119,6 @@ def _body(side: Side, coding: bytes, kind: bytes, redaction: Redaction, room: in
     else:
         said, count = redaction.text(data, cut=cut)
     return Body(data=said, cut=cut, decoded=decoded, redacted=count)
-
-
-def _kind(headers: Headers) -> tuple[bytes, bytes]:
-    """Content coding ("" for none) and type, in lower case."""
-    coding = kind = b""
-    for name, value in headers:
-        size = len(name)
-        if size == 12 and name.lower() == b"content-type":
-            kind = value.lower()
-        elif size == 16 and name.lower() == b"content-encoding":
-            coding = value.strip().lower()
-    return coding, kind
 
 
 def _inflated(data: bytes, window: int, room: int) -> tuple[bytes, bool] | None:

@@ -40,6 +40,11 @@ class Histogram:
         self.counts[bucket_of(seconds)] += 1
         self.total += seconds
 
+    def merge(self, other: Histogram) -> None:
+        """All of ``other``, too."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
     @property
     def count(self) -> int:
         """How many there were."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import add as plus
 from typing import Any, Final
 
 from underpass.decide.quotas import Measure, QuotaFact
@@ -48,6 +49,14 @@ class Tally:
         self.classes = [0] * len(CLASSES)
         self.latency = Histogram()
         """Until the first byte of the answer."""
+
+    def add(self, other: Tally) -> None:
+        """Count what ``other`` has counted, too."""
+        self.requests += other.requests
+        self.bytes_up += other.bytes_up
+        self.bytes_down += other.bytes_down
+        self.classes = list(map(plus, self.classes, other.classes))
+        self.latency.merge(other.latency)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; quantiles in milliseconds, or null where nothing was answered."""
@@ -95,11 +104,12 @@ class Meter:
     ) -> None:
         """``before`` is what this month has seen already; ``vendors`` are quotas of the engine."""
         self.quota = quota
-        self.total = Tally()
         self.visitors: dict[str, Tally] = {}
-        self._unsaved: Usage | None = None
-        self._month_ends = unix
-        self._all_unsaved: list[Usage] = []
+        self._saved = Tally()
+        """The total as of the last cut."""
+        self._month_now = month_of(unix)
+        self._month_ends = unix + seconds_to_next_month(unix) - 1
+        self._unsaved: list[Usage] = []
         seen = before if before is not None and before.month == month_of(unix) else None
         used = seen or Usage(month_of(unix))
         self._month = (
@@ -145,27 +155,22 @@ class Meter:
 
     def ended(self, tape: Tape, now: float, unix: float) -> None:
         """One exchange is over; bytes that ``inform`` has told are not counted twice."""
-        up, down = tape.up.size, tape.down.size
-        status = tape.response.status if tape.response is not None else 0
-        latency = -1.0 if tape.first is None else tape.first - tape.begun
-        bucket = bucket_of(latency)
-        kind = status // 100 if 100 <= status < 600 else 0
-        for tally in (self.total, self._visitor(tape)):
-            tally.requests += 1
-            tally.bytes_up += up
-            tally.bytes_down += down
-            tally.classes[kind] += 1
-            if latency >= 0:
-                tally.latency.counts[bucket] += 1
-                tally.latency.total += latency
-        unsaved = self._unsaved
-        if unsaved is None or unix >= self._month_ends:
-            unsaved = self._unsaved = Usage(month_of(unix))
+        if unix >= self._month_ends:
+            self._cut()
+            self._month_now = month_of(unix)
             self._month_ends = unix + seconds_to_next_month(unix) - 1
-            self._all_unsaved.append(unsaved)
-        unsaved.requests += 1
-        unsaved.bytes_up += up
-        unsaved.bytes_down += down
+        up, down = tape.up.size, tape.down.size
+        response = tape.response
+        status = 0 if response is None else response.status
+        tally = self._visitor(tape)
+        tally.requests += 1
+        tally.bytes_up += up
+        tally.bytes_down += down
+        tally.classes[status // 100 if 100 <= status < 600 else 0] += 1
+        if tape.first is not None:
+            latency, seconds = tally.latency, tape.first - tape.begun
+            latency.counts[bucket_of(seconds)] += 1
+            latency.total += seconds
         if self._month is not None:
             self._use_bytes(up + down - tape.informed, unix)
         tape.informed = up + down
@@ -182,6 +187,14 @@ class Meter:
     # Asked by whoever writes and shows.
 
     @property
+    def total(self) -> Tally:
+        """The counts of all, as of now."""
+        total = Tally()
+        for tally in self.visitors.values():
+            total.add(tally)
+        return total
+
+    @property
     def has_warnings(self) -> bool:
         """Whether any is due."""
         return bool(self._due)
@@ -193,8 +206,8 @@ class Meter:
 
     def take_unsaved(self) -> list[Usage]:
         """What was used since the last call, a month each, to be added to what is stored."""
-        unsaved, self._all_unsaved = self._all_unsaved, []
-        self._unsaved = None
+        self._cut()
+        unsaved, self._unsaved = self._unsaved, []
         return unsaved
 
     def to_dict(self) -> dict[str, Any]:
@@ -219,14 +232,26 @@ class Meter:
             "quotas": quotas,
         }
 
+    def _cut(self) -> None:
+        """Note what was used since the last cut."""
+        total, saved = self.total, self._saved
+        self._saved = total
+        if total.requests > saved.requests:
+            self._unsaved.append(
+                Usage(
+                    self._month_now,
+                    total.bytes_up - saved.bytes_up,
+                    total.bytes_down - saved.bytes_down,
+                    total.requests - saved.requests,
+                )
+            )
+
     def _visitor(self, tape: Tape) -> Tally:
-        if tape.outcome == "denied":
-            name = DENIED
-        else:
-            name = tape.identity or tape.address or OTHERS
-            if name not in self.visitors and len(self.visitors) >= MOST_VISITORS:
-                name = OTHERS
+        name = DENIED if tape.outcome == "denied" else tape.identity or tape.address or OTHERS
         tally = self.visitors.get(name)
+        if tally is None and name != DENIED and len(self.visitors) >= MOST_VISITORS:
+            name = OTHERS
+            tally = self.visitors.get(name)
         if tally is None:
             tally = self.visitors[name] = Tally()
         return tally

@@ -18,9 +18,9 @@ from typing import Any, Final
 from underpass.observe.development import develop
 from underpass.observe.meter import Meter
 from underpass.observe.quota import OverQuota, Warned
-from underpass.observe.record import Ids, Messages, Outline, encode, outline_object
+from underpass.observe.record import Ids, Messages, Outline, outline_object
 from underpass.observe.redaction import Redaction
-from underpass.observe.tape import Tape
+from underpass.observe.tape import Side, Tape
 from underpass.observe.writer import CaptureWriter
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ and less often; what a month has used is saved as often."""
 LONGEST_PAUSE: Final = 60.0
 
 SETTLE_SECONDS: Final = 0.05
-SETTLED_AT_ONCE: Final = 32
+SETTLED_AT_ONCE: Final = 64
 MOST_OVER: Final = 1024
 """Exchanges that ended are counted and recorded a little later, some at once: measured, that takes
 half of what it takes between two packets, when the caches are full of something else. So many at
@@ -110,7 +110,9 @@ class Observer:
     def begin(self, kind: str, address: str) -> Tape:
         """An exchange begins."""
         at = self._wall_clock()
-        tape = Tape(self._ids.new(at), kind, address, begun=self.clock(), at=at, room=self._room)
+        room = self._room
+        number = self._ids.new(at)
+        tape = Tape(number, kind, address, self.clock(), at, Side(room), Side(room))
         self._live.add(tape)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
@@ -228,7 +230,10 @@ class Observer:
         outline, messages = self.developed(tape)
         self._redacted += messages.redacted + messages.request.redacted + messages.response.redacted
         self._captured += 1
-        writer.write((outline.id, self.tunnel, encode(outline), encode(messages)))
+        # What was written down while it lasted is replaced by what it came to.
+        is_alone = tape.is_written or tape.ended is None
+        tape.is_written = is_alone
+        writer.write((outline, messages), alone=is_alone)
         if self._followers:
             shown = outline_object(outline)
             for follower in self._followers:

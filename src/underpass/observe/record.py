@@ -92,12 +92,16 @@ class Outline(msgspec.Struct, array_like=True, gc=False):
         return format_id(self.id)
 
 
-class Messages(msgspec.Struct, array_like=True, gc=False):
-    """Both messages of one exchange."""
+Fields = list[tuple[bytes, bytes]]
 
-    request_fields: list[tuple[bytes, bytes]] = []
+
+class Messages(msgspec.Struct, array_like=True, gc=False):
+    """Both messages of one exchange. What is handed in to be written shares its parts with others:
+    none of it is changed."""
+
+    request_fields: Fields = []
     request: Body = msgspec.field(default_factory=Body)
-    response_fields: list[tuple[bytes, bytes]] = []
+    response_fields: Fields = []
     response: Body = msgspec.field(default_factory=Body)
     reason: bytes = b""
     redacted: int = 0
@@ -109,6 +113,17 @@ class Messages(msgspec.Struct, array_like=True, gc=False):
 encode = msgspec.msgpack.Encoder().encode
 decode_outline = msgspec.msgpack.Decoder(Outline).decode
 decode_messages = msgspec.msgpack.Decoder(Messages).decode
+decode_outlines = msgspec.msgpack.Decoder(list[Outline]).decode
+decode_messages_of_many = msgspec.msgpack.Decoder(list[Messages]).decode
+
+
+class _Id(msgspec.Struct, array_like=True, gc=False):
+    """An outline of which nothing but the id is read."""
+
+    id: int
+
+
+decode_ids = msgspec.msgpack.Decoder(list[_Id]).decode
 
 
 class Ids:

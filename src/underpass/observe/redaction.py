@@ -7,17 +7,20 @@ credential that passed), and secrets of this process that were registered (``gua
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from underpass.guard.redact import REDACTED
-from underpass.http.messages import Headers
+from underpass.http.messages import Headers, RequestHead, ResponseHead, encode_head, lookup
 from underpass.observe.secret_names import announces_secret_in_query, is_secret_field
 from underpass.observe.secret_spans import Span, find_spans, replace_spans
 
 WORD: Final = REDACTED.encode()
 """What stands where a secret stood."""
 
+_MOST_HEADS: Final = 128
+_LONGEST_HEAD: Final = 4096
 _MOST_REMEMBERED: Final = 512
 _LONGEST_REMEMBERED: Final = 256
 
@@ -28,6 +31,28 @@ _SHORTEST: Final = 8
 # Of a registered secret: shorter ones would blank out ordinary words.
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is kept of the head of a request."""
+
+    method: str
+    target: str
+    host: str
+    fields: Headers
+    redacted: int
+    coding: bytes
+    """Content coding and type of its body, in lower case."""
+    kind: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What is kept of the head of an answer."""
+
+    fields: Headers
+    redacted: int
+
+
 class Redaction:
     """Knows what this tunnel's secrets look like. One for each gatehouse, on its loop."""
 
@@ -35,6 +60,43 @@ class Redaction:
         self._known = tuple(each for each in known if len(each) >= _SHORTEST)
         self._clean: set[tuple[bytes, bytes]] = set()
         """Fields that were looked at lately and hold nothing: visitors repeat themselves."""
+        self._asked: dict[tuple[bytes, tuple[bytes, ...]], Asked] = {}
+        self._answered: dict[bytes, Answered] = {}
+        """Whole heads that were looked at lately; none of them outlasts this process."""
+
+    def asked(self, head: RequestHead, strip: tuple[bytes, ...]) -> Asked:
+        """What is kept of ``head``; not to be changed. ``strip`` as for ``fields``."""
+        key = encode_head(head), strip
+        asked = self._asked.get(key)
+        if asked is None:
+            target, count = self.target(head.target)
+            fields, number = self.fields(head.headers, strip)
+            asked = Asked(
+                head.method.decode("latin-1"),
+                target.decode("utf-8", "replace"),
+                head.host.decode("latin-1"),
+                fields,
+                count + number,
+                (lookup(head.headers, b"content-encoding") or b"").strip().lower(),
+                (lookup(head.headers, b"content-type") or b"").lower(),
+            )
+            if len(key[0]) <= _LONGEST_HEAD:
+                if len(self._asked) >= _MOST_HEADS:
+                    self._asked.clear()
+                self._asked[key] = asked
+        return asked
+
+    def answered(self, head: ResponseHead) -> Answered:
+        """What is kept of ``head``; not to be changed."""
+        key = encode_head(head)
+        answered = self._answered.get(key)
+        if answered is None:
+            answered = Answered(*self.fields(head.headers))
+            if len(key) <= _LONGEST_HEAD:
+                if len(self._answered) >= _MOST_HEADS:
+                    self._answered.clear()
+                self._answered[key] = answered
+        return answered
 
     def fields(self, headers: Headers, strip: Iterable[bytes] = ()) -> tuple[Headers, int]:
         """A copy without secrets, and how many there were. ``strip`` names, in lower case, the

@@ -3,6 +3,9 @@
 One file serves every ``open`` of one user: what a quota bounds is then the disk, and not the disk
 times the tunnels; a tunnel that was closed can still be looked into. SQLite lets several processes
 write; each does so a few times a second at most, in batches.
+
+What a batch holds is one row: a row for each exchange costs more than all else that is done for it.
+Only what was written down while it lasted has a row of its own, which its end replaces.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from underpass.model.errors_run import ForeignOwner, LooseMode, NotAPlainFile
 from underpass.observe.errors import CapturesUnreadable
 
 FILE: Final = "captures.db"
-VERSION: Final = 1
+VERSION: Final = 2
 PAGE_BYTES: Final = 32 * 1024
 LOG_BYTES: Final = 16 << 20
 """What the write-ahead log holds before it is folded into the file."""
@@ -32,6 +35,13 @@ CREATE TABLE IF NOT EXISTS exchange (
     tunnel TEXT NOT NULL,
     outline BLOB NOT NULL,    -- record.Outline; before the messages, which lists need not read
     messages BLOB NOT NULL    -- record.Messages
+);
+CREATE TABLE IF NOT EXISTS batch (
+    newest INTEGER PRIMARY KEY,  -- the largest id in it
+    oldest INTEGER NOT NULL,     -- the smallest
+    tunnel TEXT NOT NULL,
+    outlines BLOB NOT NULL,      -- an array of record.Outline
+    messages BLOB NOT NULL       -- an array of record.Messages, in the same order
 );
 CREATE TABLE IF NOT EXISTS usage (
     tunnel TEXT NOT NULL,
@@ -64,9 +74,9 @@ def connect(path: Path) -> sqlite3.Connection:
         # Freed pages hold what was deleted until they are used again: wipe them.
         connection.execute("PRAGMA secure_delete = FAST")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             raise CapturesUnreadable(str(path), "it was made by a newer underpass")
-        if version == 0:
+        if version != VERSION:  # version 1 had no batches, and is otherwise the same
             connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {VERSION};COMMIT;")
     except sqlite3.Error as error:
         connection.close()
@@ -82,17 +92,25 @@ def connect_to_read(path: Path) -> sqlite3.Connection | None:
     if not path.exists():
         return None
     make_private(path)
+    connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
-        connection.execute("PRAGMA query_only = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error as error:
+        if version == 1:
+            connect(path).close()
+            version = VERSION
+        if version not in (0, VERSION):
+            raise CapturesUnreadable(str(path), "it was made by a newer underpass")
+        connection.execute("PRAGMA query_only = ON")
+    except (sqlite3.Error, CapturesUnreadable) as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, CapturesUnreadable):
+            raise
         raise CapturesUnreadable(str(path), str(error)) from None
-    if version != VERSION:
+    if version == 0:
         connection.close()
-        if version == 0:
-            return None  # somebody is making it at this moment
-        raise CapturesUnreadable(str(path), "it was made by a newer underpass")
+        return None  # somebody is making it at this moment
     return connection
 
 

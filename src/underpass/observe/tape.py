@@ -6,22 +6,21 @@ here. What becomes of it is ``development``'s subject.
 
 from __future__ import annotations
 
+import msgspec
+
 from underpass.http.messages import Headers, RequestHead, ResponseHead
 
 
-class Side:
+class Side(msgspec.Struct, gc=False, eq=False):
     """The bytes of one direction, of which the first ``room`` are kept."""
 
-    __slots__ = ("cut", "parts", "room", "size", "times")
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        """How many more bytes are kept."""
-        self.size = 0
-        self.cut = False
-        self.parts: list[bytes] = []
-        self.times: list[float] = []
-        """When each of ``parts`` came, on the loop's clock."""
+    room: int
+    """How many more bytes are kept."""
+    size: int = 0
+    cut: bool = False
+    parts: list[bytes] = []
+    times: list[float] = []
+    """When each of ``parts`` came, on the loop's clock."""
 
     def take(self, data: bytes | memoryview, now: float) -> None:
         """The next bytes of this direction."""
@@ -46,69 +45,44 @@ class Side:
             self.room += room
 
 
-class Tape:
-    """One exchange. ``up`` is what the visitor sends, ``down`` what it gets."""
+class Tape(msgspec.Struct, gc=False, eq=False):
+    """One exchange. It knows nobody who knows it, so nobody has to look for cycles."""
 
-    __slots__ = (
-        "address",
-        "at",
-        "begun",
-        "code",
-        "coding",
-        "down",
-        "down_ended",
-        "due",
-        "ended",
-        "first",
-        "gate",
-        "id",
-        "identity",
-        "informed",
-        "is_replay_of",
-        "kind",
-        "outcome",
-        "request",
-        "request_trailers",
-        "response",
-        "response_trailers",
-        "strip",
-        "up",
-        "up_ended",
-    )
-
-    def __init__(
-        self, number: int, kind: str, address: str, *, begun: float, at: float, room: int
-    ) -> None:
-        """``begun`` is of the loop's clock, ``at`` of the wall's."""
-        self.id = number
-        self.kind = kind
-        self.address = address
-        self.begun = begun
-        self.at = at
-        self.request: RequestHead | None = None
-        self.response: ResponseHead | None = None
-        self.request_trailers: Headers = []
-        self.response_trailers: Headers = []
-        self.up = Side(room)
-        self.down = Side(room)
-        self.first: float | None = None
-        """When the answer began."""
-        self.ended: float | None = None
-        self.up_ended = False
-        self.down_ended = False
-        self.due = begun
-        """When an exchange that goes on is written down next, on the loop's clock."""
-        self.outcome = "open"
-        self.code = ""
-        self.coding = b""
-        """The content coding of the answer."""
-        self.gate = ""
-        self.identity = ""
-        self.strip: tuple[bytes, ...] = ()
-        """Fields of the request that a gate takes away: the credential that passed."""
-        self.is_replay_of = ""
-        self.informed = 0
-        """Bytes already told to the meter."""
+    id: int
+    kind: str
+    address: str
+    begun: float
+    """On the loop's clock."""
+    at: float
+    """On the wall's."""
+    up: Side
+    """What the visitor sends."""
+    down: Side
+    """What it gets."""
+    request: RequestHead | None = None
+    response: ResponseHead | None = None
+    request_trailers: Headers = []
+    response_trailers: Headers = []
+    first: float | None = None
+    """When the answer began."""
+    ended: float | None = None
+    up_ended: bool = False
+    down_ended: bool = False
+    due: float = 0.0
+    """When an exchange that goes on is written down next, on the loop's clock."""
+    outcome: str = "open"
+    code: str = ""
+    coding: bytes = b""
+    """The content coding of the answer."""
+    gate: str = ""
+    identity: str = ""
+    strip: tuple[bytes, ...] = ()
+    """Fields of the request that a gate takes away: the credential that passed."""
+    is_replay_of: str = ""
+    is_written: bool = False
+    """It was written down while it lasted."""
+    informed: int = 0
+    """Bytes already told to the meter."""
 
     @property
     def size(self) -> int:

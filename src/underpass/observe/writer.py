@@ -18,20 +18,26 @@ from pathlib import Path
 from typing import Final
 
 from underpass.observe.meter import Usage
-from underpass.observe.record import first_id
+from underpass.observe.record import Body, Messages, Outline, encode, first_id
 from underpass.observe.schema import connect
 
 log = logging.getLogger(__name__)
 
-LINGER_SECONDS: Final = 0.1
+LINGER_SECONDS: Final = 0.25
 """How long a batch is gathered: bounds how often a disk is asked, and how old a list may be."""
 
 MOST_WAITING_BYTES: Final = 8 << 20
 """Of records that wait for the disk; beyond, they are dropped."""
 
-ROWS_A_STATEMENT: Final = 64
-"""Rows in one INSERT. Each statement lets go of the interpreter's lock and takes it again, which
-costs more than a row."""
+RECORD_BYTES: Final = 1024
+"""What a record is taken for besides its bodies."""
+
+PART_BYTES: Final = 64
+"""The same of an event or a frame."""
+
+BATCH_RECORDS: Final = 512
+BATCH_BYTES: Final = 1 << 20
+"""In one row: looking at one of them reads all."""
 
 SWEEP_SECONDS: Final = 30.0
 SWEEP_BYTES: Final = 4 << 20
@@ -39,16 +45,15 @@ SWEEP_BYTES: Final = 4 << 20
 
 DELETED_AT_ONCE: Final = 256
 
-_INSERT: Final = "INSERT OR REPLACE INTO exchange VALUES "
-_ONE: Final = _INSERT + "(?,?,?,?)"
-_MANY: Final = _INSERT + ",".join(["(?,?,?,?)"] * ROWS_A_STATEMENT)
+_ONE: Final = "INSERT OR REPLACE INTO exchange VALUES (?,?,?,?)"
+_BATCH: Final = "INSERT OR REPLACE INTO batch VALUES (?,?,?,?,?)"
 _USE: Final = (
     "INSERT INTO usage VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET"
     " bytes_up = bytes_up + excluded.bytes_up, bytes_down = bytes_down + excluded.bytes_down,"
     " requests = requests + excluded.requests"
 )
 
-Row = tuple[int, str, bytes, bytes]
+Record = tuple[Outline, Messages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,31 @@ class Retention:
     bytes: int = 256 << 20
     """Of the whole file, whoever wrote it."""
     seconds: float = 7 * 86_400.0
+
+
+class Batch:
+    """Records of one tunnel that become one row."""
+
+    __slots__ = ("records", "size")
+
+    def __init__(self, record: Record, size: int) -> None:
+        self.records = [record]
+        self.size = size
+
+    def add(self, record: Record, size: int) -> bool:
+        """False: it is full."""
+        if self.size + size > BATCH_BYTES or len(self.records) >= BATCH_RECORDS:
+            return False
+        self.size += size
+        self.records.append(record)
+        return True
+
+    def row(self) -> tuple[int, int, str, bytes, bytes]:
+        """As the table ``batch`` has it."""
+        outlines = [outline for outline, _ in self.records]
+        ids = [outline.id for outline in outlines]
+        messages = [messages for _, messages in self.records]
+        return max(ids), min(ids), outlines[0].tunnel, encode(outlines), encode(messages)
 
 
 class CaptureWriter:
@@ -77,8 +107,9 @@ class CaptureWriter:
         self._path = path
         self._retention = retention or Retention()
         self._clock = clock
-        self._rows: list[int | str | bytes] = []
-        """Flat, as SQLite takes them: four values a record."""
+        self._batches: dict[str, list[Batch]] = {}
+        """By tunnel; the last one of each is being filled."""
+        self._alone: list[Record] = []
         self._usage: deque[tuple[str, Usage]] = deque()
         self._waiting = 0
         self._lock = threading.Lock()
@@ -102,15 +133,22 @@ class CaptureWriter:
         """Count a record that was not made because ``is_full``."""
         self.dropped += 1
 
-    def write(self, row: Row) -> None:
-        """Hand in one record; one with the same id is replaced. Never waits."""
-        size = len(row[2]) + len(row[3])
+    def write(self, record: Record, *, alone: bool = False) -> None:
+        """Hand in one record, which nobody changes from now on. Never waits. One that is written
+        ``alone`` replaces another with its id, if that was, too."""
+        outline, messages = record
+        size = RECORD_BYTES + _body_bytes(messages.request) + _body_bytes(messages.response)
         if self._waiting + size > MOST_WAITING_BYTES:
             self.dropped += 1
             return
         with self._lock:
             self._waiting += size
-            self._rows += row
+            if alone:
+                self._alone.append(record)
+            else:
+                batches = self._batches.setdefault(outline.tunnel, [])
+                if not batches or not batches[-1].add(record, size):
+                    batches.append(Batch(record, size))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -134,7 +172,9 @@ class CaptureWriter:
 
     def _wait_idle(self) -> None:
         with self._idle:
-            while (self._rows or self._usage or self._busy) and self._thread.is_alive():
+            while (
+                self._batches or self._alone or self._usage or self._busy
+            ) and self._thread.is_alive():
                 self._idle.wait(0.5)
 
     def _run(self) -> None:
@@ -151,7 +191,7 @@ class CaptureWriter:
                 with self._idle:
                     self._busy = False
                     self._idle.notify_all()
-                if self._closing.is_set() and not self._rows and not self._usage:
+                if self._closing.is_set() and not (self._batches or self._alone or self._usage):
                     return
         finally:
             if connection is not None:
@@ -165,33 +205,43 @@ class CaptureWriter:
             return None
 
     def _work(self, connection: sqlite3.Connection | None) -> None:
-        rows = self._taken()
+        batches, alone = self._taken()
+        count = len(alone) + sum(len(batch.records) for batch in batches)
         try:
             if connection is None:
                 raise sqlite3.OperationalError("the file cannot be opened")
-            if rows or self._usage:
+            if count or self._usage:
                 connection.execute("BEGIN IMMEDIATE")
-                _insert(connection, rows)
+                connection.executemany(_BATCH, (batch.row() for batch in batches))
+                connection.executemany(
+                    _ONE,
+                    [
+                        (outline.id, outline.tunnel, encode(outline), encode(messages))
+                        for outline, messages in alone
+                    ],
+                )
                 used = [self._usage.popleft() for _ in range(len(self._usage))]
                 connection.executemany(
                     _USE,
                     [(tunnel, u.month, u.bytes_up, u.bytes_down, u.requests) for tunnel, u in used],
                 )
                 connection.execute("COMMIT")
-                self.written += len(rows) // 4
+                self.written += count
             self._sweep(connection)
         except sqlite3.Error as error:
-            self.dropped += len(rows) // 4
+            self.dropped += count
             self._complain(error)
             if connection is not None and connection.in_transaction:
                 connection.rollback()
 
-    def _taken(self) -> list[int | str | bytes]:
+    def _taken(self) -> tuple[list[Batch], list[Record]]:
         with self._lock:
-            rows, self._rows = self._rows, []
+            batches = [batch for several in self._batches.values() for batch in several]
+            alone, self._alone = self._alone, []
+            self._batches = {}
             self._unswept += self._waiting
             self._waiting = 0
-        return rows
+        return batches, alone
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Delete the oldest until age and size are within the quota."""
@@ -201,13 +251,18 @@ class CaptureWriter:
         self._swept_at, self._unswept = now, 0
         oldest = first_id(self._clock() - self._retention.seconds)
         connection.execute("DELETE FROM exchange WHERE id < ?", (oldest,))
+        connection.execute("DELETE FROM batch WHERE newest < ?", (oldest,))
         while _used_bytes(connection) > self._retention.bytes:
+            reached = connection.execute("SELECT min(newest) FROM batch").fetchone()[0]
             deleted = connection.execute(
-                "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange ORDER BY id LIMIT ?)",
-                (DELETED_AT_ONCE,),
+                "DELETE FROM exchange WHERE id IN (SELECT id FROM exchange"
+                " WHERE ? IS NULL OR id < ? ORDER BY id LIMIT ?)",
+                (reached, reached, DELETED_AT_ONCE),
             ).rowcount
             if deleted == 0:
-                return
+                if reached is None:
+                    return
+                connection.execute("DELETE FROM batch WHERE newest = ?", (reached,))
 
     def _complain(self, error: Exception) -> None:
         now = time.monotonic()
@@ -216,12 +271,11 @@ class CaptureWriter:
             log.warning("requests are not being recorded: %s", error)
 
 
-def _insert(connection: sqlite3.Connection, rows: list[int | str | bytes]) -> None:
-    width = 4 * ROWS_A_STATEMENT
-    whole = len(rows) - len(rows) % width
-    for start in range(0, whole, width):
-        connection.execute(_MANY, rows[start : start + width])
-    connection.executemany(_ONE, [rows[at : at + 4] for at in range(whole, len(rows), 4)])
+def _body_bytes(body: Body) -> int:
+    size = len(body.data)
+    if body.parts:
+        size += sum(len(part.data) + PART_BYTES for part in body.parts)
+    return size
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
