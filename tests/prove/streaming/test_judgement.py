@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from underpass.prove.streaming.certificate import SCHEMA
 from underpass.prove.streaming.judgement import ELSEWHERE, LOOPBACK, Limits, is_kept, judge
 from underpass.prove.streaming.numbers import Spread
 from underpass.prove.streaming.results import (
@@ -61,6 +63,16 @@ def test_a_good_way_passes_every_line() -> None:
 def test_what_could_not_be_measured_has_failed() -> None:
     assert failed(NOTHING) == list(outcomes(NOTHING))
     assert not is_kept(judge(NOTHING, LOOPBACK))
+
+
+def test_every_line_and_its_limits_stand_in_the_docs() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "streaming.md").read_text()
+    for name in outcomes(GOOD):
+        assert f"| `{name}` |" in page
+    assert LOOPBACK.first_byte_p99_us == LOOPBACK.event_p99_us == 5_000
+    assert page.count("p99 5 ms on loopback") == 2
+    assert LOOPBACK.cancellation_us == ELSEWHERE.cancellation_us == 1_000_000
+    assert SCHEMA in page
 
 
 def test_why_a_measure_failed_stands_in_its_line() -> None:
