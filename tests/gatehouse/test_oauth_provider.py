@@ -112,6 +112,16 @@ async def test_whoever_is_verified_and_allowed_is_let_in(issuer: Issuer):
     assert base64.b64decode(authorization.removeprefix("Basic ")).decode() == f"underpass:{SECRET}"
 
 
+async def test_people_whose_names_differ_at_their_ends_only_are_told_apart(issuer: Issuer):
+    """``sub`` may have 255 characters; the origin is told all of them."""
+    names = [f"{'a' * 250}{number}" for number in range(2)]
+    heard = set()
+    for name in names:
+        issuer.id_token = issuer.sign(sub=name, email=None)
+        heard.add((await signed_in(provider(issuer, *(f"sub:{each}" for each in names)))).identity)
+    assert heard == {f"oauth:{name}" for name in names}
+
+
 async def test_the_question_is_bound_to_this_sign_in(issuer: Issuer):
     url = await provider(issuer).question("a-state", NONCE, VERIFIER, CALLBACK)
     asked = dict(parse_qsl(urlsplit(url).query))

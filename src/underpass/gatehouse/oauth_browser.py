@@ -7,12 +7,13 @@ is a MAC over the cookie and the request that the page was about, and ``Origin``
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +24,8 @@ _SECURE: Final = "__Host-" + _BARE
 """With this prefix browsers take the cookie from this very host alone. Under any other name the
 tunnel next door (``evil.relay.example`` beside ``tools.relay.example``) could plant its own, and
 move a sign-in into somebody else's browser. The price is that its path is ``/``."""
-MAX_COOKIE: Final = 128
+_VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+"""256 bits, as ``fresh`` makes them."""
 COOKIE_SECONDS: Final = 900
 
 
@@ -33,15 +35,16 @@ class Browsers:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
 
-    def read(self, headers: Mapping[str, str], *, secure: bool) -> str:
-        """What the browser showed; "" for none, or one that cannot be ours."""
-        try:
-            jar = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return ""
-        found = jar.get(_name(secure))
-        value = "" if found is None else found.value
-        return value if 0 < len(value) <= MAX_COOKIE and value.isascii() else ""
+    def read(self, headers: Headers, *, secure: bool) -> str:
+        """What the browser showed; "" for none, one that cannot be ours, or several: then one of
+        them is somebody else's. What the origin's cookies look like makes no difference."""
+        pairs = (
+            part.strip().partition("=")
+            for line in headers.getlist("cookie")
+            for part in line.split(";")
+        )
+        found = [value for name, _, value in pairs if name == _name(secure)]
+        return found[0] if len(found) == 1 and _VALUE.fullmatch(found[0]) else ""
 
     def fresh(self) -> str:
         """A value for a browser that has none."""

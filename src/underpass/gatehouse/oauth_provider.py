@@ -20,7 +20,6 @@ import jwt
 
 from underpass.gatehouse.oauth_fetch import Fetcher, FetchRefused
 from underpass.guard.oauth.records import Visitor
-from underpass.guard.oauth.registration import clean_name
 from underpass.guard.secrets import Secret
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
@@ -148,9 +147,9 @@ class Provider:
         subject, email = claims["sub"], claims.get("email")
         is_verified = claims.get("email_verified") is True
         if isinstance(email, str) and is_verified and email in self._allowed and "@" in email:
-            return Visitor(f"{self._issuer}#{subject}", clean_name(email, "somebody"))
+            return Visitor(f"{self._issuer}#{subject}", email)
         if f"sub:{subject}" in self._allowed:
-            return Visitor(f"{self._issuer}#{subject}", clean_name(subject, "somebody"))
+            return Visitor(f"{self._issuer}#{subject}", subject)
         raise ProviderRefused("You are signed in, but you are not among those who may pass.")
 
     async def _key(self, token: str) -> Any:
