@@ -131,3 +131,17 @@ def test_a_policy_bounds_what_may_be_recorded() -> None:
     assert policy.narrowed(Policy(capture="off")).capture == "off"
     with pytest.raises(PolicyInvalid, match="capture: write one of off, heads, full"):
         parse_policy({"capture": "all"}, path="p")
+
+
+def test_danger_is_accepted_for_a_reason_unless_the_policy_rules_it_out() -> None:
+    Policy().check_reason("shown to the class")
+    strict = parse_policy({"accept_danger": False}, path="policy.toml")
+    strict.check_reason("")
+    for policy in (strict, Policy().narrowed(strict), strict.narrowed(Policy())):
+        with pytest.raises(PolicyForbids) as caught:
+            policy.check_reason("shown to the class")
+        assert caught.value.message == (
+            "cannot open what preflight refuses: the policy says accept_danger = false"
+        )
+    with pytest.raises(PolicyInvalid, match="accept_danger: write true or false"):
+        parse_policy({"accept_danger": "no"}, path="policy.toml")

@@ -136,13 +136,11 @@ class Preflight:
             self._admits_strangers,
         )
         looked = await look(subject)
-        log.info(
-            "preflight: %d requests in %.1f s, %d findings%s",
-            looked.asked,
-            looked.seconds,
-            len(looked.findings),
-            "" if looked.is_whole else "; not everything was answered",
-        )
+        asked, seconds = looked.asked, looked.seconds
+        if looked.is_whole:
+            log.info("preflight: %d requests in %.1f s", asked, seconds)
+        else:
+            log.warning("preflight: not all of %d requests were answered in %g s", asked, seconds)
         if looked.findings:
             await self._judge(looked.findings)
         self._has_passed = True

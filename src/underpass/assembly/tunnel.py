@@ -164,6 +164,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
     """
     policy = load_policy(user_config_path("underpass", appauthor=False) / POLICY_FILE)
     policy.check(spec)
+    policy.check_reason(options.accept_danger)
     private_directory(options.runtime_dir)
     await asyncio.to_thread(sweep, options.runtime_dir)
     async with AsyncExitStack() as stack:

@@ -4,6 +4,7 @@
     public_limit = "4h"      # how long --public may last (default 1h)
     longest_lease = "24h"    # how long any tunnel may last (default: no limit but the grammar's)
     allow_public = false     # no tunnel and no path without a gate (default true)
+    accept_danger = false    # what preflight finds dangerous stays shut (default true)
     capture = "heads"        # record at most this of exchanges: full (default), heads, off
 
 A missing file is the default policy. A policy can be narrowed by another, never widened.
@@ -53,6 +54,8 @@ class Policy:
     allow_public: bool = True
     capture: str = CAPTURES[-1]
     """The most that may be recorded of exchanges."""
+    accept_danger: bool = True
+    """Whether a reason may open what preflight finds dangerous."""
 
     def check(self, spec: TunnelSpec) -> None:
         """Validate ``spec`` and hold it against the policy; raises the first error found."""
@@ -62,6 +65,12 @@ class Policy:
             raise PolicyForbids(what="paths without a gate", rule="allow_public = false")
         spec.validate(public_limit=self.public_limit)
         self.check_seconds(spec, spec.lease.seconds)
+
+    def check_reason(self, reason: str) -> None:
+        """Whether danger may be accepted for ``reason``, if there is one; raises
+        ``PolicyForbids``."""
+        if reason and not self.accept_danger:
+            raise PolicyForbids(what="what preflight refuses", rule="accept_danger = false")
 
     def check_seconds(self, spec: TunnelSpec, seconds: int) -> None:
         """Whether ``spec`` may last (or be renewed for) ``seconds``; raises ``PolicyForbids``."""
@@ -79,6 +88,7 @@ class Policy:
             min(self.longest_lease, other.longest_lease),
             self.allow_public and other.allow_public,
             self.narrow_capture(other.capture),
+            self.accept_danger and other.accept_danger,
         )
 
     def narrow_capture(self, wished: str) -> str:
@@ -102,7 +112,7 @@ def load_policy(path: Path) -> Policy:
 def parse_policy(table: dict[str, object], *, path: str) -> Policy:
     """The policy that ``table`` holds; names all mistakes together in ``PolicyInvalid``."""
     seconds = {"public_limit": PUBLIC_LIMIT, "longest_lease": LONGEST}
-    allow_public, mistakes = True, []
+    allowed, mistakes = {"allow_public": True, "accept_danger": True}, []
     capture = CAPTURES[-1]
     for key, value in table.items():
         if key in seconds and isinstance(value, str):
@@ -110,21 +120,27 @@ def parse_policy(table: dict[str, object], *, path: str) -> Policy:
                 seconds[key] = parse_duration(value)
             except DurationInvalid as error:
                 mistakes.append(f"{key}: {error}")
-        elif key == "allow_public" and isinstance(value, bool):
-            allow_public = value
+        elif key in allowed and isinstance(value, bool):
+            allowed[key] = value
         elif key == "capture" and value in CAPTURES:
             capture = str(value)
         elif key == "capture":
             mistakes.append(f"capture: write one of {', '.join(CAPTURES)} in quotes")
         elif key in seconds:
             mistakes.append(f'{key}: write a duration in quotes, like "2h"')
-        elif key == "allow_public":
-            mistakes.append("allow_public: write true or false")
+        elif key in allowed:
+            mistakes.append(f"{key}: write true or false")
         else:
             mistakes.append(f"{key}: there is no such rule")
     if mistakes:
         raise PolicyInvalid(path=path, mistakes="; ".join(mistakes))
-    return Policy(seconds["public_limit"], seconds["longest_lease"], allow_public, capture)
+    return Policy(
+        seconds["public_limit"],
+        seconds["longest_lease"],
+        allowed["allow_public"],
+        capture,
+        allowed["accept_danger"],
+    )
 
 
 def _judge(path: Path, status: os.stat_result) -> None:

@@ -66,6 +66,15 @@ async def test_one_word_is_no_reason(stage: Stage, origin: HttpOrigin):
     assert origin.requests == []
 
 
+async def test_the_policy_rules_reasons_out(stage: Stage, origin: HttpOrigin):
+    policy = stage.home / "config" / "underpass" / "policy.toml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("accept_danger = false\n")
+    done = await stage.run("open", str(origin.port), *PUBLIC, "--accept-danger", REASON, "--json")
+    assert (done.code, done.json["error"]["code"]) == (4, "policy-forbids")
+    assert origin.requests == []
+
+
 async def test_what_cannot_be_written_down_is_not_accepted(stage: Stage, short_path: Path):
     stage.state.mkdir(mode=0o700)
     (stage.state / "state.db").write_bytes(b"no database at all" * 100)
