@@ -30,7 +30,7 @@ async def test_list_and_show_tell_what_open_told(stage: Stage, tunnel: Tunnel):
         "silent": [],
     }
     shown = await stage.run("show", "tools", "--json")
-    assert list(shown.json) == ["schema", "tunnel", "verdict"]
+    assert list(shown.json) == ["schema", "tunnel", "verdict", "meter"]
     assert shown.json["schema"] == "underpass/v1/tunnel"
     assert shown.json["tunnel"] == told["tunnel"]
     by_url = await stage.run("show", tunnel.url, "--json")

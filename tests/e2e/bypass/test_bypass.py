@@ -57,9 +57,8 @@ def jwks(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def tunnel(words: str, home: Path, runtime: Path) -> AsyncIterator[OpenTunnel]:
-    options = OpenOptions(
-        state_dir=home / "state", runtime_dir=runtime, oauth=OAuthOptions(changing_url=True)
-    )
+    oauth = OAuthOptions(changing_url="oauth" in words)
+    options = OpenOptions(state_dir=home / "state", runtime_dir=runtime, oauth=oauth)
     opened = await open_tunnel(parse_spec(words), options)
     try:
         yield opened
