@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.e2e.stage import Stage
 from tests.e2e.visitors import get
@@ -83,6 +84,31 @@ async def test_reach_via_a_host_prints_where_and_ends_on_a_signal(far: Any, stag
             "detail": "it greets as http",
         }
         assert (await get(f"http://{ready['listen']}/here")).json["target"] == "/here"
+        assert await reach.stop() == 130
+        assert await stage.leftovers() == []
+
+
+@pytest.mark.slow
+async def test_reach_goes_on_at_the_same_port_after_the_machine_slept(
+    far: Any, stage: Stage
+) -> None:
+    server = await far.server()
+    async with HttpOrigin() as origin:
+        target = f"127.0.0.1:{origin.port}"
+        reach = await stage.start("reach", target, *words(far), "--expect", "http", "--json")
+        listen = (await reach.event("ready"))["listen"]
+        asleep = [psutil.Process(reach.pid), *psutil.Process(reach.pid).children(recursive=True)]
+        for process in asleep:
+            process.suspend()
+        # Nobody here sees how long it takes; the far host has given us up when we wake.
+        async with asyncio.timeout(40.0):
+            while server.sessions():  # noqa: ASYNC110  (nobody tells when processes end)
+                await asyncio.sleep(0.02)
+        for process in asleep:
+            process.resume()
+        await reach.event("link-lost")
+        await reach.event("ready")
+        assert (await get(f"http://{listen}/awake")).json["target"] == "/awake"
         assert await reach.stop() == 130
         assert await stage.leftovers() == []
 

@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.visitors import get
 
 from underpass.assembly import OpenTunnel, open_tunnel
-from underpass.drivers.errors import EngineCannot, EngineOptionInvalid
+from underpass.drivers.errors import EngineCannot, EngineOptionInvalid, EngineRefused
 from underpass.drivers.plans import DoorAddress, Site
 from underpass.drivers.ssh.driver import SshDriver
 from underpass.model.options import OpenOptions
@@ -332,3 +332,17 @@ async def test_autossh_is_driven_where_somebody_insists(far: Any, opened: Open) 
     async with HttpOrigin() as origin:
         tunnel = await opened(origin, autossh="yes", port=str(free_port()))
         assert (await get(str(tunnel.url), bearer(tunnel))).status == 200
+
+
+@pytest.mark.skipif(
+    shutil.which("autossh") is None and not os.environ.get("CI"), reason="no autossh"
+)
+async def test_autossh_is_ended_when_it_would_ask_in_vain_for_ever(far: Any, opened: Open) -> None:
+    await far.server()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with HttpOrigin() as origin:
+        with pytest.raises(EngineRefused) as caught:
+            await opened(origin, autossh="yes", identity=str(far.keys.unknown))
+    assert caught.value.reason == "credential-refused"
+    assert loop.time() - began < 15.0

@@ -36,6 +36,7 @@ from underpass.testing.driver_suite import (
 )
 from underpass.testing.driver_visits import ask, read_head, wire
 from underpass.testing.origins.http import HttpOrigin
+from underpass.testing.sshd import free_port
 
 pytestmark = pytest.mark.xdist_group("bore")  # one at a time at the fixed control port
 
@@ -47,6 +48,7 @@ class BoreBench(DriverBench):
     engine = "bore"
     program = "bore"
     client = "program"
+    quota_words = frozenset({"ports-exhausted"})
 
     async def start(self) -> None:
         need_bore()
@@ -85,6 +87,23 @@ class BoreBench(DriverBench):
                 holder.listen()
                 yield {**self.options(), "port": str(port)}
                 return
+
+    @asynccontextmanager
+    async def used_up(self) -> AsyncIterator[Options]:
+        """A server that has one port to give, which somebody holds."""
+        place = self.home / "small"
+        place.mkdir()
+        port = free_port()
+        small = BoreServer(place, secret=self.secret, ports=range(port, port + 1))
+        await small.start()
+        try:
+            family = socket.AF_INET6 if ":" in small.host else socket.AF_INET
+            with socket.socket(family) as holder:
+                holder.bind((small.host, port))
+                holder.listen()
+                yield {**self.options(), "via": small.host}
+        finally:
+            await small.stop()
 
     def hostile_options(self, text: str) -> list[Options]:
         return [{**self.options(), key: text} for key in ("via", "port", "secret-env", "client")]

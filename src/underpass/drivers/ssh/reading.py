@@ -132,7 +132,8 @@ def read_line(line: str) -> Observation | None:
     for pattern, code, words, hint, fatal in _COMPILED:
         if match := pattern.search(line):
             facts = {name: _plain(text or "") for name, text in match.groupdict().items()}
-            return Refusal(code, words.format(**facts), hint, fatal=fatal)
+            # autossh would go on asking for ever what is in vain.
+            return Refusal(code, words.format(**facts), hint, fatal=fatal, lingers=fatal)
     return None
 
 
