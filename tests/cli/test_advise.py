@@ -106,6 +106,8 @@ REACH = """\
    gate    the token of the tunnel, shown by `underpass reach`
    limits  each visitor runs `underpass reach`
            its lease always ends, at the latest after 366 days: renew it with `underpass renew`
+           measured 2026-11-23 with underpass 0.1.0: live after 0.1 s, a frozen far end noticed
+             after 8.9 s, live again 1.2 s after its return
    set-up  about 5m
    run     [beside the service] underpass open tcp://db:5432 --name NAME --relay \
 https://r.example.com --gate bearer --for 8h --token-file visitors-token   # the first time, with \

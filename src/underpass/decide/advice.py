@@ -14,6 +14,7 @@ from underpass.decide.preferences import Reason, reasons, setup_seconds
 from underpass.decide.quotas import Measure, QuotaFact, Quotas
 from underpass.decide.rules import Case, broken_rules
 from underpass.decide.steps import Plan, addresses
+from underpass.decide.timings import TIMINGS
 from underpass.decide.way import Way
 from underpass.decide.ways import WAYS
 
@@ -81,7 +82,7 @@ def _answer(case: Case) -> Answer:
         reasons=found,
         driven=not made.theirs,
         gate=_gate(case),
-        limits=(*_limits(case, made), *case.way.limits),
+        limits=(*_limits(case, made), *case.way.limits, *_measured(case, made)),
         quotas=tuple(
             fact for fact in case.quotas.of(case.way.id) if _concerns(fact, case.way, case.need)
         ),
@@ -94,7 +95,7 @@ def _answer(case: Case) -> Answer:
 def _concerns(fact: QuotaFact, way: Way, need: Need) -> bool:
     """Whether what the quota counts can occur at all."""
     match fact.measure:
-        case Measure.TCP_CONNECTIONS:
+        case Measure.TCP_CONNECTIONS | Measure.TCP_RATE:
             return need.traffic is Traffic.TCP
         case Measure.REQUESTS | Measure.REQUEST_RATE | Measure.IN_FLIGHT:
             return need.is_web
@@ -135,6 +136,12 @@ def _limits(case: Case, made: Plan) -> Iterable[str]:
                 "nobody tells where its byte streams come from, so underpass opens them for 1 h at "
                 "most, or as long as public_limit in policy.toml says"
             )
+
+
+def _measured(case: Case, made: Plan) -> Iterable[str]:
+    timing = TIMINGS.get(case.way.engine)
+    if timing is not None and not made.theirs:
+        yield timing.sentence()
 
 
 def _nothing_fits(unfit: tuple[Unfit, ...]) -> Boundary:

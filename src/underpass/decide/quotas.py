@@ -24,6 +24,7 @@ class Measure(StrEnum):
     REQUESTS = "requests-per-month"
     REQUEST_RATE = "requests-per-minute"
     TCP_CONNECTIONS = "tcp-connections-per-month"
+    TCP_RATE = "tcp-connections-per-minute"
     IN_FLIGHT = "requests-in-flight"
     ENDPOINTS = "endpoints"
     AGENTS = "agents"
