@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from underpass.observe.redaction import Redaction
 from underpass.observe.secret_names import (
     STEMS,
     announces_secret,
@@ -41,7 +42,8 @@ SHAPES = [
 
 def redacted(text: str | bytes, **options: bool) -> str:
     data = text.encode() if isinstance(text, str) else text
-    return replace_spans(data, find_spans(data, **options), b"#").decode()
+    spans = find_spans(data, **options)
+    return replace_spans(data, spans, [b"#"] * len(spans)).decode()
 
 
 @pytest.mark.parametrize("token", SHAPES)
@@ -138,6 +140,32 @@ def test_no_json_hides_a_secret(around: object, name: str, depth: int, indent: i
     assert "canary" not in redacted(text)
     cut = text[: text.index("canary") + 4]
     assert "cana" not in redacted(cut, cut=True)
+
+
+@given(
+    around=JSON,
+    name=NAMES,
+    value=st.integers() | st.floats(allow_nan=False) | JSON,
+    indent=st.sampled_from([None, 2]),
+    nested=st.booleans(),
+)
+def test_json_without_its_secrets_is_still_json(
+    around: object, name: str, value: object, indent: int | None, nested: bool
+) -> None:
+    text = json.dumps({"before": around, name: value, "after": [around]}, indent=indent)
+    if nested:
+        text = json.dumps({"text": text})
+    left = json.loads(Redaction().text(text.encode())[0])
+    if nested:
+        left = json.loads(left["text"])
+    kept = value if value is None or value == "" or isinstance(value, bool) else "[redacted]"
+    assert left == {"before": around, name: kept, "after": [around]}
+
+
+def test_a_number_across_parts_is_one_word_in_quotes() -> None:
+    kept, count = Redaction().parts([b'{"pin": 12', b"34", b'56, "a": 1}'])
+    assert json.loads(b"".join(kept)) == {"pin": "[redacted]", "a": 1}
+    assert (kept, count) == ([b'{"pin": "[redacted]"', b"", b', "a": 1}'], 1)
 
 
 @given(name=NAMES)

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from underpass.guard.redact import REDACTED
 from underpass.http.messages import Headers, RequestHead, ResponseHead, encode_head, lookup
 from underpass.observe.secret_names import announces_secret_in_query, is_secret_field
-from underpass.observe.secret_spans import Span, find_spans, replace_spans
+from underpass.observe.secret_spans import Span, find_spans, replace_spans, words_for
 
 WORD: Final = REDACTED.encode()
 """What stands where a secret stood."""
@@ -167,7 +167,9 @@ class Redaction:
     def text(self, text: bytes, *, cut: bool = False) -> tuple[bytes, int]:
         """Any text without its secrets."""
         spans = find_spans(text, cut=cut, known=self._known)
-        return (replace_spans(text, spans, WORD) if spans else text), len(spans)
+        if not spans:
+            return text, 0
+        return replace_spans(text, spans, words_for(text, spans, WORD)), len(spans)
 
     def parts(self, parts: list[bytes], *, cut: bool = False) -> tuple[list[bytes], int]:
         """The parts of one text, each without what of its secrets stood in it: a secret that
@@ -179,14 +181,17 @@ class Redaction:
         spans = find_spans(whole, cut=cut, known=self._known)
         if not spans:
             return parts, 0
+        words = words_for(whole, spans, WORD)
         kept, at = [], 0
         for part in parts:
             end = at + len(part)
-            inside: list[Span] = [
-                (max(start, at) - at, min(stop, end) - at)
-                for start, stop in spans
-                if start < end and stop > at
-            ]
-            kept.append(replace_spans(part, inside, WORD) if inside else part)
+            inside: list[Span] = []
+            said: list[bytes] = []
+            for (start, stop), word in zip(spans, words, strict=True):
+                if start < end and stop > at:
+                    inside.append((max(start, at) - at, min(stop, end) - at))
+                    # Of one that stands in quotes of ours the first part says all.
+                    said.append(word if start >= at or word == WORD else b"")
+            kept.append(replace_spans(part, inside, said) if inside else part)
             at = end
         return kept, len(spans)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -108,6 +108,8 @@ _NAME_BYTES: Final = frozenset(
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.[]"
 )
 _LONGEST_NAME: Final = 80
+_LONGEST_COLON: Final = 700
+# Between a name and its value: as much as ``_JSON_VALUE`` takes.
 
 _STEM = re.compile(b"|".join(re.escape(stem) for stem in STEMS))
 _JSON_VALUE = re.compile(rb'(\\{0,7})"(?:\s|data:|\\[nrt]){0,64}:(?:\s|data:|\\[nrt]){0,64}')
@@ -152,11 +154,26 @@ def find_spans(text: bytes, *, cut: bool = False, known: tuple[bytes, ...] = ())
     return _joined(found) if found else found
 
 
-def replace_spans(text: bytes, spans: list[Span], word: bytes) -> bytes:
-    """``text`` with ``word`` in place of every span."""
+def words_for(text: bytes, spans: list[Span], word: bytes) -> list[bytes]:
+    """What is to stand in place of each span: ``word``, in quotes where it takes the place of a
+    whole JSON value, so that what was JSON still is."""
+    return [_quote_for(text, start) + word + _quote_for(text, start) for start, _ in spans]
+
+
+def _quote_for(text: bytes, start: int) -> bytes:
+    at = text.rfind(b'"', max(0, start - _LONGEST_COLON), start)
+    depth = at
+    while depth > 0 and text[depth - 1] == _BACKSLASH:
+        depth -= 1
+    match = None if at < 0 else _JSON_VALUE.match(text, max(depth, at - 7), start)
+    return match.group(1) + b'"' if match is not None and match.end() == start else b""
+
+
+def replace_spans(text: bytes, spans: list[Span], words: Iterable[bytes]) -> bytes:
+    """``text`` with each of ``words`` in place of its span."""
     parts: list[bytes] = []
     at = 0
-    for start, end in spans:
+    for (start, end), word in zip(spans, words, strict=True):
         parts += (text[at:start], word)
         at = end
     parts.append(text[at:])
