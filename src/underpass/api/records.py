@@ -90,6 +90,7 @@ class StreamWish(msgspec.Struct, frozen=True):
         ],
         msgspec.Meta(min_length=1, max_length=8),
     ] = ((10, 30), (100, 300), (1000, 2000))
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=20)] = 3
     silence_ms: Annotated[int, msgspec.Meta(ge=1, le=6 * 3_600_000)] = 20_000
     size: Annotated[int, msgspec.Meta(ge=1, le=1024**3)] = 10_000_000
     tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100_000

@@ -30,7 +30,7 @@ BODIES = tuple(
 GOOD = Measured(
     parameters=Parameters(rates=((10, 5),)),
     connect=QUICK,
-    first_byte=FirstByte(QUICK, QUICK),
+    first_byte=FirstByte(QUICK, QUICK, (4_000,)),
     events=(Events(10, 5, 5, QUICK, QUICK, 0, False),),
     bodies=BODIES,
     changes=Changes("", True, (), ()),
@@ -85,9 +85,12 @@ def test_why_a_measure_failed_stands_in_its_line() -> None:
 
 def test_delay_is_judged_on_loopback_and_told_elsewhere() -> None:
     late = replace(
-        GOOD, first_byte=FirstByte(SLOW, QUICK), events=(replace(GOOD.events[0], added=SLOW),)
+        GOOD,
+        first_byte=FirstByte(SLOW, QUICK, (6_000, 5_001)),
+        events=(replace(GOOD.events[0], added=SLOW),),
     )
     assert failed(late) == ["first-byte", "events"]
+    assert words(late, "first-byte").endswith("in the quietest of 2 rounds")
     assert outcomes(late, ELSEWHERE)["events"] == "told"
     assert failed(late, ELSEWHERE) == []
 

@@ -32,6 +32,7 @@ KEY = Ed25519PrivateKey.generate()
 SMALL = Parameters(
     samples=10,
     rates=((10, 10), (50, 10)),
+    rounds=1,
     silence_ms=500,
     size=300_000,
     tokens=2_000,
@@ -108,13 +109,10 @@ async def test_every_line_passes_through_a_foreign_engine(
 
 
 async def test_the_issued_limits_hold_on_loopback(tmp_path: Path, runtime: Path) -> None:
-    asked = replace(SMALL, samples=100, rates=((100, 100), (1000, 500)), departures=3)
+    # Other programs of this machine only ever add: the quietest round says what is ours.
+    asked = replace(SMALL, samples=100, rates=((100, 100), (1000, 500)), rounds=10, departures=3)
     async with subject_of("", tmp_path, runtime) as subject:
-        # Other programs of this machine only ever add: the quietest of three says what is ours.
-        for _ in range(3):
-            said = await certificate(subject, LOOPBACK, asked)
-            if said["ok"]:
-                break
+        said = await certificate(subject, LOOPBACK, asked)
         assert said["limits"]["event_p99_us"] == said["limits"]["first_byte_p99_us"] == 5_000
         assert said["limits"]["cancellation_us"] == 1_000_000
         assert failed(said) == set(), said["lines"]

@@ -69,7 +69,7 @@ async def examine(
         notes, identity = measurement.notes, subject.identity
         here = PublicAddress(False, "127.0.0.1", measurement.port)
         public = Way(subject.door, identity, notes, fields=subject.fields)
-        found = await measure(public, Way(Door(here), identity, notes), asked, tell)
+        found = await measure(public, Way(Door(here), identity, notes), asked, limits, tell)
     where = Circumstances(
         tunnel=subject.tunnel,
         kind=subject.kind,

@@ -25,7 +25,7 @@ color:#1b1f24;background:#fff}
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #d8dee4;vertical-align:top}
-td.n{text-align:right;font-variant-numeric:tabular-nums}
+.n{text-align:right;font-variant-numeric:tabular-nums}.n:first-child{text-align:left}
 .passed{color:#116329}.failed{color:#a40e26;font-weight:600}.told{color:#57606a}
 code{overflow-wrap:anywhere}
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}
@@ -143,8 +143,8 @@ def _faults(faults: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(head: tuple[str, ...], rows: list[list[str]], *, numbers: bool = False) -> str:
-    cells = "".join(f"<th>{escape(each)}</th>" for each in head) if any(head) else ""
     kind = ' class="n"' if numbers else ""
+    cells = "".join(f"<th{kind}>{escape(each)}</th>" for each in head) if any(head) else ""
     body = "".join(
         "<tr>" + "".join(f"<td{kind}>{cell}</td>" for cell in row) + "</tr>" for row in rows
     )

@@ -15,6 +15,9 @@ class Parameters:
     """Exchanges for the delay of the first byte."""
     rates: tuple[tuple[int, int], ...] = ((10, 30), (100, 300), (1000, 2000))
     """Events a second, and how many. The first rate also tells whether events are collected."""
+    rounds: int = 3
+    """How often delay is measured at most, until a round keeps its limit: whatever else a machine
+    does only ever adds, so that the quietest round says most about the tunnel."""
     silence_ms: int = 20_000
     size: int = 10_000_000
     """Bytes of the large answer and of the large request."""
@@ -29,8 +32,10 @@ class FirstByte:
     """Until the first byte of an answer: both numbers from the request's last byte."""
 
     added: Spread
-    """Through the public name, less what is usual on the straight way."""
+    """Through the public name, less what is usual on the straight way; of the quietest round."""
     straight: Spread
+    rounds_p99_us: tuple[int, ...]
+    """Added, in every round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,16 @@ class Events:
     per_second: int
     sent: int
     seen: int
+    """In the round in which most were lost."""
     added: Spread | None
-    """Of each event; None: none came."""
+    """Of each event, in the quietest round; None: none came."""
     straight: Spread
     clumped_permille: int
     """Events that came on the heels of the one before."""
     head_waited: bool
     """The head came no earlier than the first event."""
+    rounds_p99_us: tuple[int, ...] = ()
+    """Added, in every round."""
 
 
 @dataclass(frozen=True, slots=True)

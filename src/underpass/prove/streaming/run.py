@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from underpass.prove.streaming.bodies import measure_changes, measure_down, measure_up
-from underpass.prove.streaming.delays import measure_events, measure_first_byte
+from underpass.prove.streaming.delays import event_rounds, first_byte_rounds
 from underpass.prove.streaming.departures import (
     measure_breaking,
     measure_leaving,
     measure_silences,
 )
+from underpass.prove.streaming.judgement import Limits
 from underpass.prove.streaming.results import Body, Events, Measured, Parameters
 from underpass.prove.streaming.way import Interrupted, Way
 
@@ -35,13 +36,17 @@ class _Found:
 
 
 async def measure(
-    public: Way, straight: Way, asked: Parameters, tell: Callable[[Progress], None]
+    public: Way,
+    straight: Way,
+    asked: Parameters,
+    limits: Limits,
+    tell: Callable[[Progress], None],
 ) -> Measured:
     """Measure everything, as far as the way lets us; what fails is a fault among the results.
 
     Cancelling ends it at once; every connection ends with it.
     """
-    steps = _steps(public, straight, asked)
+    steps = _steps(public, straight, asked, limits)
     found = _Found()
     for at, (name, step) in enumerate(steps):
         tell(Progress(name, at + 1, len(steps)))
@@ -53,16 +58,21 @@ async def measure(
 
 
 def _steps(
-    public: Way, straight: Way, asked: Parameters
+    public: Way, straight: Way, asked: Parameters, limits: Limits
 ) -> list[tuple[str, Callable[[], Awaitable[object]]]]:
     size, tokens = asked.size, asked.tokens
 
-    def events(per_second: int, count: int) -> Callable[[], Awaitable[object]]:
-        return lambda: measure_events(public, straight, per_second, count)
+    def first_byte() -> Awaitable[object]:
+        most = limits.first_byte_p99_us
+        return first_byte_rounds(public, straight, asked.samples, rounds=asked.rounds, most=most)
+
+    def events(rate: tuple[int, int]) -> Callable[[], Awaitable[object]]:
+        most = limits.event_p99_us
+        return lambda: event_rounds(public, straight, rate, rounds=asked.rounds, most=most)
 
     return [
-        ("first byte", lambda: measure_first_byte(public, straight, asked.samples)),
-        *((f"{rate} events a second", events(rate, count)) for rate, count in asked.rates),
+        ("first byte", first_byte),
+        *((f"{rate[0]} events a second", events(rate)) for rate in asked.rates),
         ("large answer", lambda: measure_down(public, straight, size=size)),
         ("large request", lambda: measure_up(public, straight, size=size)),
         ("long answer", lambda: measure_down(public, straight, tokens=tokens)),
