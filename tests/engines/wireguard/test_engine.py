@@ -163,6 +163,36 @@ async def test_without_nft_nothing_is_opened(bench: WireGuardBench, tmp_path: Pa
         )
 
 
+async def test_rules_that_are_replaced_leave_no_gap_and_stay_when_new_ones_fail(
+    bench: WireGuardBench, tmp_path: Path
+) -> None:
+    place = Place(tmp_path, dict(os.environ), bench.net.laptop.name)
+    rules = Rules(place, "upw-gap")
+    address = bench.net.load()[0].hosts["laptop"].address
+    commands: list[tuple[str, ...]] = []
+    run = Place.run
+
+    async def noting(self: Place, *command: str) -> tuple[int, list[str]]:
+        commands.append(command)
+        return await run(self, *command)
+
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Place, "run", noting)
+            await rules.put(address, (80,), forwards=False)
+            await rules.put(address, (81,), forwards=True)
+            with pytest.raises(InterfaceRefused, match="nft refused the rules"):
+                await rules.put(address, (70_000,), forwards=False)
+        assert not [each for each in commands if "delete" in each], "a step of its own is a gap"
+        _, lines = await place.run("nft", "list", "table", "inet", rules.table)
+        shown = "\n".join(lines)
+        assert "tcp dport 81 accept" in shown
+        assert "dport 80 " not in shown
+        assert shown.count("chain door") == 1
+    finally:
+        await rules.remove()
+
+
 async def run_without_rights(home: Path, *words: str) -> asyncio.subprocess.Process:
     runtime = home / "rt"
     runtime.mkdir(mode=0o700, exist_ok=True)

@@ -73,17 +73,19 @@ class Rules:
         self.table = table_name(interface, os.getpid())
 
     async def put(self, address: Address, ports: Iterable[int], *, forwards: bool) -> bool:
-        """Put the rules in force; returns whether a killed process of ours had left some for this
-        interface. Raises ``InterfaceRefused``: without them nothing is opened."""
+        """Put the rules in force, in the place of former ones without a gap between; returns
+        whether a killed process of ours had left some for this interface. Raises
+        ``InterfaceRefused``: without them nothing is opened, and former ones stay."""
         if not self._place.has("nft"):
             raise InterfaceRefused(self._interface, "there is no program nft", HOW_TO_GET_IT)
         stale = await self._stale()
-        for table in [self.table, *stale]:
-            await self._place.run("nft", "delete", "table", "inet", table)
-        path = self._place.directory / "rules.nft"
-        path.write_text(
-            ruleset(self.table, self._interface, address, ports, forwards=forwards), "ascii"
+        # One file is one step. A table must be there to be deleted, so it is named first.
+        former = "".join(
+            f"table inet {table}\ndelete table inet {table}\n" for table in [self.table, *stale]
         )
+        rules = ruleset(self.table, self._interface, address, ports, forwards=forwards)
+        path = self._place.directory / "rules.nft"
+        path.write_text(former + rules, "ascii")
         try:
             code, lines = await self._place.run("nft", "-f", str(path))
         finally:
