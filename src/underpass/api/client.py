@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,10 @@ ANSWER_LIMIT = 4 * 1024 * 1024
 """Bytes of one answer or of one event's line: a thousand tunnels need less."""
 
 _READ_SIZE = 64 * 1024
+
+
+_GONE_AGAIN = 0.02
+# A tunnel's end takes some hundredths of a second; nobody is told of a socket that goes.
 
 
 class Call:
@@ -114,14 +119,6 @@ class Call:
             if len(rest) > ANSWER_LIMIT:
                 raise ApiMisspoken(str(self.path), "one of its lines is too long")
 
-    def wait_closed(self) -> None:
-        """Read until the other side has closed the connection, or the time is up."""
-        try:
-            while self._sock.recv(_READ_SIZE):
-                pass
-        except OSError:
-            pass
-
     def _feed(self, parser: httptools.HttpResponseParser) -> bool:
         try:
             data = self._sock.recv(_READ_SIZE)
@@ -149,6 +146,20 @@ class Call:
         if not isinstance(error, dict):
             raise ApiMisspoken(str(self.path), "its error is no error object")
         raise Answered(error)
+
+
+def wait_gone(path: Path, seconds: float) -> None:
+    """Wait until nobody listens at ``path`` any more, which is the last that a process lets go of,
+    or until the time is up."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(CALL_SECONDS)
+            try:
+                sock.connect(str(path))
+            except OSError:
+                return
+        time.sleep(_GONE_AGAIN)
 
 
 class _Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from underpass.api.client import Call
+from underpass.api.client import Call, wait_gone
 from underpass.api.discovery import survey
 from underpass.api.places import runtime_dir
 from underpass.cli.options import json_option, name_argument
@@ -23,7 +23,7 @@ def command(name: str, as_json: bool) -> None:
     target = f"/v1/tunnels/{found.name}/close"
     with Call(found.socket, "POST", target, seconds=CLOSE_SECONDS) as call:
         closed = call.answer()
-        call.wait_closed()
+    wait_gone(found.socket, CLOSE_SECONDS)
     if as_json:
         json_line(closed)
     else:
