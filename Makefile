@@ -36,7 +36,8 @@ test: setup packages ## run every test this machine can run, and name what it sk
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --ignore=tests/engines
 
 test-engines: setup packages engines ## run the drivers' suites over the real engines
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines \
+	  --conformance build/conformance.json
 
 conformance: setup packages engines ## the same, and write what each engine could do into docs/
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines \
