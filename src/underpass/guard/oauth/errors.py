@@ -62,5 +62,5 @@ class NoSuchSignIn(Refused):
 
     code = "no-such-sign-in"
     sentence = "cannot find a sign-in {sign_in!r} that waits"
-    hint_text = "underpass approve lists those that wait; the browser that asks shows the whole code"
+    hint_text = "underpass approve lists those that wait; the browser shows the whole code"
     exit_code = 3
