@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.e2e.node_clients import installed, node22
 from tests.e2e.preflight.programs import HERE, Place, Program, app, tool, unprivileged
 
 PYTHON = sys.executable
@@ -266,6 +267,17 @@ def adminer(place: Place) -> tuple[str, ...]:
     return ("php", "-S", f"127.0.0.1:{place.port}", "-t", "/usr/share/adminer/adminer")
 
 
+def inspector(setting: str) -> object:
+    def start(place: Place) -> tuple[str, ...]:
+        home = installed()
+        launcher = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+        ports = (f"CLIENT_PORT={place.port}", f"SERVER_PORT={place.other}")
+        quiet = ("MCP_AUTO_OPEN_ENABLED=false", "MCP_INSPECTOR_SECRET_STORE=memory")
+        return ("env", *ports, *quiet, setting, node22(home), str(home / launcher))
+
+    return start
+
+
 def _program(name: str, start: object, *finds: str, **more: object) -> Program:
     return Program(name, start, finds, **more)  # type: ignore[arg-type]
 
@@ -316,6 +328,8 @@ DANGEROUS = (
     _program("lighttpd-files", lighttpd, "files-listed", prepare=both(_files, _lighttpd)),
     _program("apache-files", apache, "files-listed", prepare=both(_files, _apache, _owned)),
     _program("go-files", go("files"), "files-listed", prepare=both(_files, _go("files"))),
+    # What agents are run by
+    _program("npm-inspector", inspector("DANGEROUSLY_OMIT_AUTH=true"), "agent-mcp-inspector"),
     # MCP servers, in every era
     app("mcp-sessions", "mcp-tools"),
     app("mcp-sessionless", "mcp-tools"),
@@ -335,6 +349,7 @@ HARMLESS = (
     app("aiohttp-redirect"),
     app("mcp-token"),
     app("metrics"),
+    _program("npm-inspector-token", inspector("NODE_ENV=production")),
     _program("jupyter-token", jupyter("only-the-owner-knows")),
     _program("python-page", python_server, prepare=_page),
     _program("nginx-page", nginx, prepare=both(_page, _nginx)),

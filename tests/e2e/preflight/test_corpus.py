@@ -14,7 +14,7 @@ from underpass.guard.preflight.openness import openness_of
 from underpass.model.origin import parse_origin
 from underpass.model.spec import TunnelSpec
 
-MARKS = {"chromium": "chromium", "node": "node", "nginx": "nginx"}
+MARKS = {"chromium": "chromium", "node": "node", "npm": "npm", "nginx": "nginx"}
 
 
 def corpus(programs: tuple[Program, ...]) -> list[object]:

@@ -111,9 +111,9 @@ ANSWERS: list[tuple[str, str, Headers, bytes]] = [
     ("agent-gateway", "page", [], b"<!doctype html><title>OpenClaw Control</title>"),
     (
         "agent-mcp-inspector",
-        "page",
+        "mcp-inspector",
         [],
-        b'<title>MCP Inspector</title><body><div id="root" class="w-full"></div>',
+        b'{"defaultEnvironment":{"HOME":"/root"},"sandboxUrl":"http://127.0.0.1:6277/sandbox"}',
     ),
     (
         "agent-mcp-inspector",
@@ -156,6 +156,7 @@ def test_the_same_is_nothing_when_it_is_refused_or_elsewhere(
         ("page", b'{"tagline":"You Know, for Search"}'),
         ("page", b"<p>you have <code>DEBUG = True</code> in</p>"),
         ("page", b"<title>Index of economic freedom</title><h1>Index</h1>"),
+        ("page", b'<title>MCP Inspector</title><div id="root">'),
         ("page", b"<title>About the MCP Inspector</title><div id=root>"),
         ("jupyter", b'{"default":"python3"}'),
         ("jupyter", b'{"message":"Forbidden","reason":null}'),

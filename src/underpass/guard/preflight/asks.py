@@ -91,7 +91,8 @@ WEB: Final = (
     # What agents and their models are run by
     Ask("lm-studio", "/api/v0/models", "LM Studio: lists models; loads none"),
     Ask("comfyui", "/system_stats", "ComfyUI: versions and devices"),
-    Ask("mcp-proxy", "/config", "MCP Inspector's proxy: its defaults; starts nothing"),
+    Ask("mcp-inspector", "/api/config", "MCP Inspector: its defaults; starts nothing"),
+    Ask("mcp-proxy", "/config", "MCP Inspector's proxy of old: its defaults; starts nothing"),
     # Ours
     Ask("ours", "/v1/tunnels", "underpass: lists tunnels"),
     Ask("ours-metrics", "/metrics", "underpass: counters"),

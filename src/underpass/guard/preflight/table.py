@@ -264,9 +264,9 @@ AGENTS_OWN: Final = (
     Sign(
         "agent-mcp-inspector",
         "the MCP Inspector, which starts programs on this machine",
-        ("page", "mcp-proxy"),
+        ("mcp-inspector",),
         BROWSER,
-        body=(r"<title>MCP Inspector</title>", r'<div id="root"'),
+        members={"defaultEnvironment": dict, "sandboxUrl": str},
     ),
     Sign(
         "agent-mcp-inspector",
