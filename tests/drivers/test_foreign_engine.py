@@ -208,3 +208,17 @@ async def test_nothing_is_left_after_close(
         await ask(opened.public_url)
     assert os.listdir(tmp_path) == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_program_that_lingers_after_its_refusal_is_ended(
+    tmp_path: Path, spec: TunnelSpec, house: Gatehouse
+) -> None:
+    class Lingering(LoopbackDriver):
+        def read(self, line: str) -> Observation | None:
+            return Refusal("name-taken", "somebody else has it", lingers=True)
+
+    engine = ForeignEngine(Lingering(), spec, Site("tools", tmp_path, environment=os.environ))
+    with pytest.raises(EngineAway, match="somebody else has it"):
+        async with asyncio.timeout(15.0):
+            await engine.open(house, spec)
+    assert engine.program is None

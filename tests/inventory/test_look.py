@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 from underpass.drivers import registry
+from underpass.drivers.orphans import claim, note_program
 from underpass.drivers.others import Running
 from underpass.drivers.plans import ForeignTunnel, Site
 from underpass.inventory.hidden import IN_WORDS
@@ -89,3 +93,35 @@ def test_a_secret_among_words_is_a_risk_and_is_not_shown() -> None:
     tidied = tidy(told, Running("bore", 2**22 + 1, words, "me", 0.0))
     assert "hunter22" not in repr(tidied)
     assert tidied.risks == ("of [redacted]", IN_WORDS)
+
+
+def test_ours_is_what_our_processes_have_on_record_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "engine-x"
+    directory.mkdir()
+    claim(directory)
+    sleeper = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with (
+        subprocess.Popen(sleeper, stdin=subprocess.PIPE) as ours,
+        subprocess.Popen(sleeper, stdin=subprocess.PIPE) as theirs,
+        socket.create_server(("127.0.0.1", 0)) as door,
+        # Not listening, so that it is nobody's.
+        socket.socket() as other,
+    ):
+        other.bind(("127.0.0.1", 0))
+        note_program(directory, ours.pid)
+        told = [
+            ForeignTunnel("mine", "a", "a program of ours", pid=ours.pid),
+            ForeignTunnel("mine", "b", "a child of this process, not ours", pid=theirs.pid),
+            ForeignTunnel("mine", "c", f"http://127.0.0.1:{door.getsockname()[1]}, for good"),
+            ForeignTunnel("mine", "d", f"http://127.0.0.1:{other.getsockname()[1]}, for good"),
+        ]
+
+        class Told(LoopbackDriver):
+            async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
+                return tuple(told)
+
+        monkeypatch.setitem(registry._registered, "told", Told)
+        found = look(tmp_path, tmp_path, {}, engines=("told",), seconds=20.0)
+        assert [each.where for each in found.tunnels if each.engine == "mine"] == ["b", "d"]
