@@ -94,6 +94,42 @@ async def test_a_recorded_request_is_listed_shown_and_sent_again(
     assert (seen.all("X-A"), seen.all("Underpass-Replay")) == (["c"], [key])
 
 
+EDITOR = """\
+#!/bin/sh
+cp "$1" "$SEEN"
+sed -e 's/^X-A: b$/X-A: edited/' -e 's/^hello$/hello, again/' "$SEEN" > "$1"
+"""
+
+
+async def test_a_request_is_sent_as_it_was_edited(
+    opened: tuple[Opening, HttpOrigin],
+    underpass: Run,
+    tmp_path: Path,
+    environment: dict[str, str],
+) -> None:
+    seen, editor = tmp_path / "seen", tmp_path / "editor"
+    editor.write_text(EDITOR)
+    editor.chmod(0o700)
+    environment |= {"EDITOR": str(editor), "SEEN": str(seen)}
+    tunnel = await opened[0]()
+    await ask(tunnel, "POST", "/hooks?token=canary", content=b"hello", headers={"X-A": "b"})
+    key = (await listing(underpass, 1)).lines[0]["id"]
+    again = await underpass("replay", key, "--yes", "--edit", "--json")
+    assert again.json["after"]["status"] == 200
+    text = seen.read_text()
+    assert "POST /hooks?token=[redacted] HTTP/1.1" in text
+    assert "canary" not in text
+    sent = opened[1].requests[-1]
+    assert (sent.method, sent.target, sent.body_length) == ("POST", "/hooks", 12)
+    assert (sent.all("X-A"), sent.all("Underpass-Replay")) == (["edited"], [key])
+
+    editor.write_text('#!/bin/sh\n: > "$1"\n')
+    before = len(opened[1].requests)
+    nothing = await underpass("replay", key, "--yes", "--edit")
+    assert nothing.code != 0
+    assert len(opened[1].requests) == before
+
+
 async def test_what_was_recorded_can_be_looked_into_after_the_close(
     opened: tuple[Opening, HttpOrigin], underpass: Run
 ) -> None:

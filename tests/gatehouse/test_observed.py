@@ -24,10 +24,11 @@ from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
 from underpass.gatehouse.ports import Peer
 from underpass.gatehouse.proof import make_request
-from underpass.guard.checks import BearerGate, IpGate
+from underpass.guard.checks import BearerGate, Gate, IpGate
 from underpass.guard.gates import Guard
+from underpass.guard.outcomes import Deny, Later, NeedsBody, Outcome
 from underpass.guard.secrets import hash_token, new_token
-from underpass.http.messages import UNKNOWN_LENGTH
+from underpass.http.messages import UNKNOWN_LENGTH, RequestHead
 from underpass.model.origin import parse_origin
 from underpass.observe.looking import Captures
 from underpass.observe.meter import Meter
@@ -144,6 +145,49 @@ async def test_a_denied_visitor_is_recorded_with_its_gate_and_no_credential(
     assert seen[2]["identity"] == "bearer"
     assert all(["Authorization", "[redacted]"] in each["request"]["headers"] for each in seen)
     assert set(watch.meter.visitors) == {"denied", "bearer"}
+
+
+def late_body(verdict: Deny) -> Outcome:
+    return NeedsBody(100, lambda body: verdict)
+
+
+def late_answer(verdict: Deny) -> Outcome:
+    async def wait() -> Outcome:
+        return verdict
+
+    return Later(wait)
+
+
+class LateGate:
+    """Refuses once it has the body, or after a while."""
+
+    kind = "late"
+    text = "late"
+
+    def __init__(self, say: Callable[[Deny], Outcome]) -> None:
+        self._say = say
+
+    def judge(self, head: RequestHead, peer: Peer) -> Outcome:
+        return self._say(Deny(401, "gate-unauthenticated"))
+
+
+@pytest.mark.parametrize("say", [late_body, late_answer])
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_verdict_that_comes_later_is_recorded_with_its_gate(
+    make_house: Make,
+    make_watch: Callable[..., Watch],
+    say: Callable[[Deny], Outcome],
+    others: int,
+) -> None:
+    watch = make_watch()
+    gates: list[Gate] = [IpGate(["203.0.113.0/24"])] * others + [LateGate(say)]
+    async with raw_origin(answering(OK)) as origin:
+        house = make_house(watch, origin.text, Guard(gates))
+        visitor = RecordingVisitor()
+        house.open_http(visitor, request(), PEER).end_received()
+        assert (await visitor.answer())[0] == 401
+        (seen,) = await watch.exchanges()
+    assert (seen["outcome"], seen["gate"]) == ("denied", "late")
 
 
 async def test_proofs_are_neither_recorded_nor_metered(

@@ -54,9 +54,9 @@ def all_of(gates: Sequence[Gate], ask: Ask, so_far: Pass = PASSED) -> Outcome:
     """Pass if every gate passes. One that can say no at once is heard before any that must wait."""
     waiting: list[NeedsBody | Later] = []
     for gate in gates:
-        outcome = ask(gate)
+        outcome = named(ask(gate), gate)
         if isinstance(outcome, Deny):
-            return outcome if outcome.gate else replace(outcome, gate=gate.kind)
+            return outcome
         if isinstance(outcome, Pass):
             so_far = both(so_far, outcome)
         else:
@@ -77,6 +77,15 @@ def then(outcome: Outcome, go_on: Callable[[Pass | Deny], Outcome]) -> Outcome:
 
         return Later(wait_and_go_on, outcome.seconds)
     return go_on(outcome)
+
+
+def named(outcome: Outcome, gate: Gate) -> Outcome:
+    """``outcome``, in which a refusal says that it comes from ``gate``."""
+    if isinstance(outcome, Pass):
+        return outcome
+    if isinstance(outcome, Deny):
+        return outcome if outcome.gate else replace(outcome, gate=gate.kind)
+    return then(outcome, lambda verdict: named(verdict, gate))
 
 
 def both(first: Pass, second: Pass) -> Pass:

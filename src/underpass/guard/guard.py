@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from underpass.guard.checks import BearerGate, Gate, IpGate, LinkGate
-from underpass.guard.compose import Choices, any_of, both, judge_choices, then
+from underpass.guard.compose import Choices, any_of, both, judge_choices, named, then
 from underpass.guard.outcomes import PASSED, REFUSED, Deny, Outcome, Pass
 from underpass.guard.paths import PathTable
 from underpass.guard.peer import Peer
@@ -91,7 +91,7 @@ class Guard:
     def judge_http(self, head: RequestHead, peer: Peer) -> Outcome:
         """Judge one request."""
         if self._only is not None:
-            return self._only.judge(head, peer)
+            return named(self._only.judge(head, peer), self._only)
         linked: Pass | Deny = REFUSED
         if self._link is not None:
             # Paths are judged as the origin will see them: without the segment that passed.

@@ -110,11 +110,11 @@ def _edited(request: ReplayRequest, key: str) -> ReplayRequest:
         f"The request {key}, to be sent once more. Save and close to send it; save an",
         "empty file to send nothing. Where [redacted] stands, nothing is sent.",
     ]
-    text = write_text(request, notes).decode("utf-8", "surrogateescape")
-    edited = click.edit(text, extension=".http", require_save=False)
+    # As bytes: to text an end of line is added, which would be one more byte of the body.
+    edited = click.edit(write_text(request, notes), extension=".http", require_save=False)
     if edited is None or not edited.strip():
         raise click.Abort
-    return read_text(edited.encode("utf-8", "surrogateescape"))
+    return read_text(edited)
 
 
 def _without_redacted(request: ReplayRequest, key: str) -> ReplayRequest:
