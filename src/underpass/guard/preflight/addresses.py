@@ -8,6 +8,7 @@ services and where no service of one's own is found.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 
 from underpass.guard.preflight.findings import ELSEWHERE, Finding
@@ -30,6 +31,8 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _SIX_TO_FOUR: Final = ipaddress.IPv6Network("2002::/16")
 
 
+@lru_cache(maxsize=256)
+# Asked before every connection to the origin, which has an address or two.
 def is_metadata(address: str) -> bool:
     """Whether a connection to ``address`` would meet a metadata service."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
