@@ -186,12 +186,12 @@ class Redaction:
         for part in parts:
             end = at + len(part)
             inside: list[Span] = []
-            said: list[bytes] = []
+            put: list[bytes] = []
             for (start, stop), word in zip(spans, words, strict=True):
                 if start < end and stop > at:
                     inside.append((max(start, at) - at, min(stop, end) - at))
                     # Of one that stands in quotes of ours the first part says all.
-                    said.append(word if start >= at or word == WORD else b"")
-            kept.append(replace_spans(part, inside, said) if inside else part)
+                    put.append(word if start >= at or word == WORD else b"")
+            kept.append(replace_spans(part, inside, put) if inside else part)
             at = end
         return kept, len(spans)
