@@ -13,8 +13,8 @@ import pytest
 from underpass.assembly import oauth
 from underpass.assembly.oauth import check_url_lasts, guarded_path, make_oauth
 from underpass.drivers.plans import Plan
-from underpass.gatehouse.oauth_door import OAuthDoor
-from underpass.gatehouse.oauth_origin import OriginPages
+from underpass.gatehouse.oauth.door import OAuthDoor
+from underpass.gatehouse.oauth.origin import OriginPages
 from underpass.guard.gates import Peer, forge
 from underpass.guard.oauth.errors import (
     OAuthNeedsTls,

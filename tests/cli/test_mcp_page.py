@@ -10,8 +10,8 @@ import pytest
 
 from underpass.bridge.settings import ENDPOINT, EVENTS_ENDPOINT, BridgeSettings
 from underpass.cli.commands.open import command, declared
-from underpass.gatehouse.mcp_attended import SIGNED_NOTE
-from underpass.gatehouse.mcp_documents import LONGEST
+from underpass.gatehouse.mcp.attended import SIGNED_NOTE
+from underpass.gatehouse.mcp.documents import LONGEST
 from underpass.model.spec import Kind
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "mcp.md").read_text()

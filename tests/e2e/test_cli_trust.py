@@ -33,8 +33,12 @@ async def test_a_path_that_opens_by_trust_fails_and_says_the_cure(stage: Stage) 
     assert (object_["schema"], object_["ok"]) == ("underpass/v1/trust", False)
     assert object_["paths"][0]["finding"] == "opened-by-trust"
     assert object_["paths"][0]["status"] == {
-        **{"local": 200, "local-peer": 200, "local-host": 401, "stranger": 401},
-        **{"visitor": 200, "claimant": 200},
+        "local": 200,
+        "local-peer": 200,
+        "local-host": 401,
+        "stranger": 401,
+        "visitor": 200,
+        "claimant": 200,
     }
 
 

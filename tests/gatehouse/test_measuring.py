@@ -11,7 +11,8 @@ import pytest
 
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
-from underpass.gatehouse.measuring import (
+from underpass.gatehouse.measuring.notes import MAX_AT_ONCE
+from underpass.gatehouse.measuring.questions import (
     Close,
     Question,
     Send,
@@ -22,7 +23,6 @@ from underpass.gatehouse.measuring import (
     filler,
     script,
 )
-from underpass.gatehouse.measuring_notes import MAX_AT_ONCE
 from underpass.gatehouse.ports import Peer
 from underpass.gatehouse.proof import NONCE_BYTES, PROOF_HEADER, ProofChecker, make_request
 from underpass.guard.gates import forge

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from tests.gatehouse.conftest import RecordingVisitor, request
 
 from underpass.gatehouse.gatehouse import Gatehouse
-from underpass.gatehouse.origin_source import choose, machine_addresses
+from underpass.gatehouse.origin.source import choose, machine_addresses
 from underpass.gatehouse.ports import Peer
 from underpass.gatehouse.reader import DoorSettings
 from underpass.gatehouse.reader_socket import SocketDoor, open_door

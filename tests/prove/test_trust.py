@@ -14,7 +14,7 @@ from tests.prove.loopback_apps import SHAPES, serve
 from underpass.assembly import open_tunnel
 from underpass.assembly.errors import TrustUncheckable
 from underpass.assembly.examination import Examination
-from underpass.gatehouse.origin_source import choose, machine_addresses
+from underpass.gatehouse.origin.source import choose, machine_addresses
 from underpass.model.options import OpenOptions
 from underpass.model.spec import parse_spec
 from underpass.prove.trust import Asker, Finding, Seen, is_sound, judge

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from underpass.assembly.engines import Chosen
-from underpass.gatehouse.oauth_origin import OriginPages
+from underpass.gatehouse.oauth.origin import OriginPages
 from underpass.guard.checks import Gate
 from underpass.guard.gates import Forged, GateMaker, Materials
 from underpass.guard.oauth.errors import OAuthNotInstalled, OAuthOptionInvalid, OAuthUrlChanges
@@ -26,9 +26,9 @@ from underpass.prove.clock import SystemClock
 from underpass.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from underpass.gatehouse.oauth_desk import OAuthDesk
-    from underpass.gatehouse.oauth_door import OAuthDoor
-    from underpass.gatehouse.oauth_provider import Provider
+    from underpass.gatehouse.oauth.desk import OAuthDesk
+    from underpass.gatehouse.oauth.door import OAuthDoor
+    from underpass.gatehouse.oauth.provider import Provider
 
 
 @dataclass(slots=True)
@@ -90,10 +90,10 @@ def make_oauth(spec: TunnelSpec, options: OpenOptions) -> OAuthSite | None:
             importlib.import_module(module)
         except ModuleNotFoundError:
             raise OAuthNotInstalled(module) from None
-    from underpass.gatehouse.oauth_desk import OAuthDesk
-    from underpass.gatehouse.oauth_documents import Documents
-    from underpass.gatehouse.oauth_door import OAuthDoor
-    from underpass.gatehouse.oauth_fetch import Fetcher
+    from underpass.gatehouse.oauth.desk import OAuthDesk
+    from underpass.gatehouse.oauth.documents import Documents
+    from underpass.gatehouse.oauth.door import OAuthDoor
+    from underpass.gatehouse.oauth.fetch import Fetcher
     from underpass.guard.oauth.books import Books
     from underpass.guard.oauth.gate import OAuthGate
     from underpass.guard.oauth.keeping import ClientKeeper
@@ -179,8 +179,8 @@ def _check(spec: TunnelSpec, asked: OAuthOptions) -> None:
 def _provider(asked: OAuthOptions) -> Provider | None:
     if asked.provider is None:
         return None
-    from underpass.gatehouse.oauth_fetch import Fetcher
-    from underpass.gatehouse.oauth_provider import Provider
+    from underpass.gatehouse.oauth.fetch import Fetcher
+    from underpass.gatehouse.oauth.provider import Provider
 
     file = asked.client_secret_file
     if file is not None:

@@ -14,7 +14,7 @@ from underpass.gatehouse.books import ExchangeRecord
 from underpass.gatehouse.foreign import judge_foreign
 from underpass.gatehouse.house import Dial, House
 from underpass.gatehouse.observed import note_denied, note_proof
-from underpass.gatehouse.origin_connection import OriginConnection
+from underpass.gatehouse.origin.connection import OriginConnection
 from underpass.gatehouse.ports import Peer, Visitor
 from underpass.guard.gates import Deny
 from underpass.http.messages import Headers

@@ -15,7 +15,7 @@ from underpass.gatehouse.books import ExchangeRecord
 from underpass.gatehouse.exchange_bytes import ByteExchange
 from underpass.gatehouse.house import Dial, House
 from underpass.gatehouse.observed import note_denied
-from underpass.gatehouse.origin_connection import OriginConnection
+from underpass.gatehouse.origin.connection import OriginConnection
 from underpass.gatehouse.own_answers import OwnAnswer, own_answer, render_own
 from underpass.gatehouse.ports import Peer, Visitor
 from underpass.gatehouse.tls_sniff import SPEAKS_TLS, TlsSniff

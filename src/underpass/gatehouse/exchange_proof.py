@@ -8,7 +8,7 @@ from __future__ import annotations
 from underpass.gatehouse import proof
 from underpass.gatehouse.foreign import judge_foreign
 from underpass.gatehouse.house import House
-from underpass.gatehouse.origin_probe import OriginProbe
+from underpass.gatehouse.origin.probe import OriginProbe
 from underpass.gatehouse.ports import Visitor
 from underpass.gatehouse.proof import LayerAnswer, ProofAnswer, ProofRequest
 from underpass.http.messages import Headers, ResponseHead

@@ -26,13 +26,13 @@ from underpass.gatehouse.hangup import HangupWatch
 from underpass.gatehouse.held import HeldExchange
 from underpass.gatehouse.house import GatehouseSettings, House
 from underpass.gatehouse.inner_app import InnerApp, Pages
-from underpass.gatehouse.mcp_care import McpCare
-from underpass.gatehouse.measuring_door import Measurement, begin_measurement, open_measuring
+from underpass.gatehouse.mcp.care import McpCare
+from underpass.gatehouse.measuring.door import Measurement, begin_measurement, open_measuring
 from underpass.gatehouse.observed import Observed, is_strangers_proof
-from underpass.gatehouse.origin_dialler import OriginDialler
-from underpass.gatehouse.origin_pool import OriginPool
-from underpass.gatehouse.origin_probe import OriginProbe
-from underpass.gatehouse.origin_source import OriginSource
+from underpass.gatehouse.origin.dialler import OriginDialler
+from underpass.gatehouse.origin.pool import OriginPool
+from underpass.gatehouse.origin.probe import OriginProbe
+from underpass.gatehouse.origin.source import OriginSource
 from underpass.gatehouse.own_answers import OwnAnswer
 from underpass.gatehouse.ports import Exchange, Peer, Visitor
 from underpass.gatehouse.proof import LayerAnswer, ProofChecker, ProofRequest

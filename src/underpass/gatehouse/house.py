@@ -11,9 +11,9 @@ from underpass.gatehouse.arm import ProbeArm
 from underpass.gatehouse.books import Books, ExchangeRecord
 from underpass.gatehouse.held_budget import HeldBudget
 from underpass.gatehouse.inner_app import InnerApp
-from underpass.gatehouse.mcp_care import McpCare
-from underpass.gatehouse.measuring_notes import Notes
-from underpass.gatehouse.origin_pool import OriginPool
+from underpass.gatehouse.mcp.care import McpCare
+from underpass.gatehouse.measuring.notes import Notes
+from underpass.gatehouse.origin.pool import OriginPool
 from underpass.gatehouse.proof import ProofChecker
 from underpass.guard.gates import Guard
 from underpass.http.cors import Cors

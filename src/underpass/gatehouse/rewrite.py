@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote
 
 from underpass.gatehouse.proof import PROOF_HEADER_LOWER
 from underpass.http.fields import stamp, strip_claims

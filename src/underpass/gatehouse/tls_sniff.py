@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from underpass.gatehouse.house import Dial, House
-from underpass.gatehouse.origin_connection import OriginConnection
+from underpass.gatehouse.origin.connection import OriginConnection
 
 EMPTY_LINES: Final = b"\r\n" * 4
 # More than the five bytes of a TLS record's header.

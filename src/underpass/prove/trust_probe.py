@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from underpass.gatehouse.origin_source import OriginSource
+from underpass.gatehouse.origin.source import OriginSource
 from underpass.gatehouse.rewrite import base_path, origin_host
 from underpass.http.messages import EndOfMessage, Headers, Malformed, RequestHead, ResponseHead
 from underpass.http.reader import ResponseReader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from underpass.gatehouse.measuring import event
+from underpass.gatehouse.measuring.questions import event
 from underpass.prove.streaming.event_reader import EventReader, stamp
 
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from underpass.gatehouse.books import Books
 from underpass.gatehouse.hangup import HangupWatch
-from underpass.gatehouse.origin_dialler import OriginDialler
-from underpass.gatehouse.origin_source import OriginSource
+from underpass.gatehouse.origin.dialler import OriginDialler
+from underpass.gatehouse.origin.source import OriginSource
 from underpass.gatehouse.preflight.ports import (
     ANSWER_SECONDS,
     GREETING_SECONDS,

@@ -6,8 +6,8 @@ import asyncio
 import ssl
 from typing import Final, Protocol
 
-from underpass.gatehouse.origin_connection import OriginConnection
-from underpass.gatehouse.origin_dialler import OriginDialler
+from underpass.gatehouse.origin.connection import OriginConnection
+from underpass.gatehouse.origin.dialler import OriginDialler
 
 MOST_WAITING: Final = 128 * 1024
 """Bytes held until they are read; then the origin has to wait."""

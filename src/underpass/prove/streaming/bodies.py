@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from underpass.gatehouse.measuring import Question, Task, body
+from underpass.gatehouse.measuring.questions import Question, Task, body
 from underpass.http.messages import Headers, lookup
 from underpass.prove.streaming.delays import patient
 from underpass.prove.streaming.event_reader import EventReader

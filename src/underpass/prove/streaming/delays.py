@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from underpass.gatehouse.measuring import Task
-from underpass.gatehouse.measuring_notes import now
+from underpass.gatehouse.measuring.notes import now
+from underpass.gatehouse.measuring.questions import Task
 from underpass.prove.streaming.event_reader import EventReader, stamp
 from underpass.prove.streaming.numbers import Spread, at_percent, clumped, spread
 from underpass.prove.streaming.results import Events, FirstByte

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from underpass.gatehouse.measuring import Task
-from underpass.gatehouse.measuring_notes import now
+from underpass.gatehouse.measuring.notes import now
+from underpass.gatehouse.measuring.questions import Task
 from underpass.prove.streaming.delays import patient
 from underpass.prove.streaming.event_reader import EventReader
 from underpass.prove.streaming.numbers import spread

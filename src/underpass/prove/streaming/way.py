@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from underpass.gatehouse.measuring import Question, Task
-from underpass.gatehouse.measuring_notes import Notes, now
+from underpass.gatehouse.measuring.notes import Notes, now
+from underpass.gatehouse.measuring.questions import Question, Task
 from underpass.gatehouse.proof import NONCE_BYTES, PROOF_HEADER, make_request
 from underpass.http.body import Buffers
 from underpass.http.messages import (

@@ -1,0 +1,1 @@
+"""What makes a stock MCP server work behind a public name."""

@@ -1,0 +1,1 @@
+"""The way to the origin: addresses, connections, and whether it is there."""
