@@ -15,7 +15,6 @@ client ends when its server goes, with exit code 0, and never dials again: any e
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Final
 
 from underpass import __version__
 from underpass.drivers.abilities import Abilities, refuse_unsupported
+from underpass.drivers.asked import ask_version
 from underpass.drivers.base import Engine
 from underpass.drivers.bore_reading import read_line
 from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
@@ -31,13 +31,11 @@ from underpass.drivers.observations import Observation
 from underpass.drivers.orphans import programs
 from underpass.drivers.others import NO_GATE, running
 from underpass.drivers.plans import Detection, ForeignTunnel, Plan, Site
-from underpass.drivers.process import minimal, run_to_end
 from underpass.drivers.ssh.route import is_host
 from underpass.guard.secrets import Secret
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 
-ASK_SECONDS: Final = 5.0
 OLDEST: Final = (0, 5, 2)
 # NO_COLOR is understood since then.
 HALF_CLOSES: Final = (0, 6, 0)
@@ -109,19 +107,10 @@ class BoreDriver:
         return found if found.is_usable or client == "program" else _native(site, found.why_not)
 
     async def _find(self, site: Site) -> Detection:
-        program = shutil.which("bore", path=site.environment.get("PATH"))
-        if program is None:
-            return Detection(False, why_not="there is no program bore", hint=HOW_TO_GET_IT)
-        try:
-            _, lines = await run_to_end(
-                (program, "--version"),
-                environment=minimal(site.environment),
-                directory=site.directory,
-                seconds=ASK_SECONDS,
-            )
-        except EngineMissing as error:
-            return Detection(False, program, why_not=error.why, hint=HOW_TO_GET_IT)
-        return judge_version(program, lines, signed_in=_has_secret(site))
+        asked = await ask_version("bore", "--version", site, hint=HOW_TO_GET_IT)
+        if isinstance(asked, Detection):
+            return asked
+        return judge_version(asked.program, asked.lines, signed_in=_has_secret(site))
 
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
         """See ``Driver``."""

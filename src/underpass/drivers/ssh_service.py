@@ -18,12 +18,12 @@ in its session's words, and may say another at any time.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
+from underpass.drivers.asked import ask_version
 from underpass.drivers.base import Engine
 from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
 from underpass.drivers.foreign_engine import ForeignEngine
@@ -38,7 +38,6 @@ from underpass.drivers.plans import (
     PlannedFile,
     Site,
 )
-from underpass.drivers.process import minimal, run_to_end
 from underpass.drivers.ssh.configuration import last_hop, write_configuration
 from underpass.drivers.ssh.others import read_words as read_ssh_words
 from underpass.drivers.ssh.others import split_spec
@@ -48,7 +47,6 @@ from underpass.drivers.ssh_service_reading import DOMAINS, Announcements, domain
 from underpass.guard.secrets import Secret
 from underpass.model.spec import TunnelSpec
 
-ASK_SECONDS: Final = 5.0
 CONFIG_FILE: Final = "ssh-service.conf"
 OF_SSH: Final = ("via", "port", "identity", "known-hosts", "trust")
 OWN: Final = ("name", "scheme", "domain", "output", "token-env")
@@ -128,19 +126,11 @@ class SshServiceDriver:
 
     async def detect(self, site: Site) -> Detection:
         """See ``Driver``."""
-        program = shutil.which("ssh", path=site.environment.get("PATH"))
         hint = "install it: apt-get install openssh-client"
-        if program is None:
-            return Detection(False, why_not="there is no program ssh", hint=hint)
-        try:
-            _, lines = await run_to_end(
-                (program, "-V"),
-                environment=minimal(site.environment),
-                directory=site.directory,
-                seconds=ASK_SECONDS,
-            )
-        except EngineMissing as error:
-            return Detection(False, program, why_not=error.why, hint=hint)
+        asked = await ask_version("ssh", "-V", site, hint=hint)
+        if isinstance(asked, Detection):
+            return asked
+        program, lines = asked.program, asked.lines
         match = next((found for line in lines[:20] if (found := _VERSION.search(line))), None)
         if match is None:
             why = f"{program} does not say that it is OpenSSH"

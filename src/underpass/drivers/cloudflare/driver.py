@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
+from underpass.drivers.asked import ask_version
 from underpass.drivers.base import Engine
 from underpass.drivers.cloudflare.desk import Desk
 from underpass.drivers.cloudflare.engine import CloudflareEngine, CloudflareTcpEngine
@@ -51,12 +51,10 @@ from underpass.drivers.plans import (
     Site,
     Vouching,
 )
-from underpass.drivers.process import minimal, run_to_end
 from underpass.guard.secrets import Secret
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 
-ASK_SECONDS: Final = 5.0
 OLDEST: Final = (2025, 4, 0)
 # --token-file is known since then.
 
@@ -93,19 +91,10 @@ class CloudflareDriver:
 
     async def detect(self, site: Site) -> Detection:
         """See ``Driver``."""
-        program = shutil.which("cloudflared", path=site.environment.get("PATH"))
-        if program is None:
-            return Detection(False, why_not="there is no program cloudflared", hint=HOW_TO_GET_IT)
-        try:
-            _, lines = await run_to_end(
-                (program, "--version"),
-                environment=minimal(site.environment),
-                directory=site.directory,
-                seconds=ASK_SECONDS,
-            )
-        except EngineMissing as error:
-            return Detection(False, program, why_not=error.why, hint=HOW_TO_GET_IT)
-        return judge_version(program, lines, signed_in=_is_signed_in(site))
+        asked = await ask_version("cloudflared", "--version", site, hint=HOW_TO_GET_IT)
+        if isinstance(asked, Detection):
+            return asked
+        return judge_version(asked.program, asked.lines, signed_in=_is_signed_in(site))
 
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
         """See ``Driver``."""

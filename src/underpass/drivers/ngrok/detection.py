@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
-import shutil
 from dataclasses import replace
 from typing import Final
 
-from underpass.drivers.errors import EngineMissing
+from underpass.drivers.asked import ask_version
 from underpass.drivers.ngrok.credentials import find_token
 from underpass.drivers.ngrok.settings import NgrokSettings
 from underpass.drivers.plans import Detection, Site
-from underpass.drivers.process import minimal, run_to_end
 from underpass.model.errors import UnderpassError
 
-ASK_SECONDS: Final = 5.0
 OLDEST: Final = (3, 16)
 # The configuration's version 3, with endpoints and traffic policies, came with it.
 
@@ -35,19 +32,10 @@ _VERSION: Final = re.compile(r"ngrok version (\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 
 async def find_agent(site: Site, settings: NgrokSettings) -> Detection:
     """The program on PATH."""
-    program = shutil.which("ngrok", path=site.environment.get("PATH"))
-    if program is None:
-        return Detection(False, why_not="there is no program ngrok", hint=GET_AGENT)
-    try:
-        _, lines = await run_to_end(
-            (program, "version"),
-            environment=minimal(site.environment),
-            directory=site.directory,
-            seconds=ASK_SECONDS,
-        )
-    except EngineMissing as error:
-        return Detection(False, program, why_not=error.why, hint=GET_AGENT)
-    return judge_version(program, lines, private=bool(settings.server))
+    asked = await ask_version("ngrok", "version", site, hint=GET_AGENT)
+    if isinstance(asked, Detection):
+        return asked
+    return judge_version(asked.program, asked.lines, private=bool(settings.server))
 
 
 def judge_version(program: str, lines: list[str], *, private: bool) -> Detection:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
+from underpass.drivers.asked import ask_version
 from underpass.drivers.base import Engine
 from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
 from underpass.drivers.observations import Observation
@@ -54,19 +55,11 @@ class SshDriver:
 
     async def detect(self, site: Site) -> Detection:
         """See ``Driver``; asks ``ssh -G`` what the user's own configuration means by the hosts."""
-        program = shutil.which("ssh", path=site.environment.get("PATH"))
-        if program is None:
-            why = "there is no program ssh"
-            return Detection(False, why_not=why, hint="install it: apt-get install openssh-client")
-        try:
-            _, lines = await run_to_end(
-                (program, "-V"),
-                environment=minimal(site.environment),
-                directory=site.directory,
-                seconds=ASK_SECONDS,
-            )
-        except EngineMissing as error:
-            return Detection(False, program, why_not=error.why)
+        hint = "install it: apt-get install openssh-client"
+        asked = await ask_version("ssh", "-V", site, hint=hint)
+        if isinstance(asked, Detection):
+            return asked
+        program, lines = asked.program, asked.lines
         match = next((found for line in lines[:20] if (found := _VERSION.search(line))), None)
         if match is None:
             return Detection(True, program, why_not=f"{program} does not say that it is OpenSSH")

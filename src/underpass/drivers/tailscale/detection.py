@@ -7,15 +7,13 @@ import re
 import shutil
 from typing import Final
 
-from underpass.drivers.errors import EngineMissing
+from underpass.drivers.asked import ask_program
 from underpass.drivers.observations import Refusal
 from underpass.drivers.plans import Detection, Site
-from underpass.drivers.process import minimal, run_to_end
 from underpass.drivers.tailscale.local_api import Answered, Denied, LocalApi, Silent
 from underpass.drivers.tailscale.settings import TailscaleSettings
 from underpass.drivers.tailscale.state import Status, judge
 
-ASK_SECONDS: Final = 5.0
 OLDEST: Final = (1, 52)
 # serve and funnel have their present shape since then.
 
@@ -68,18 +66,12 @@ async def find_program(site: Site) -> Detection:
     program = _which("tailscaled", site)
     if program is None:
         return Detection(False, why_not="there is no program tailscaled", hint=HOW_TO_GET_IT)
-    try:
-        code, lines = await run_to_end(
-            (program, "--version"),
-            environment=minimal(site.environment),
-            directory=site.directory,
-            seconds=ASK_SECONDS,
-        )
-    except EngineMissing as error:
-        return Detection(False, program, why_not=error.why, hint=HOW_TO_GET_IT)
+    asked = await ask_program(program, "--version", site, hint=HOW_TO_GET_IT)
+    if isinstance(asked, Detection):
+        return asked
     settings = TailscaleSettings.parse(site.options)
     has_key = bool(settings.auth_key_file or settings.auth_key(site) or settings.state)
-    version = lines[0].strip() if lines and code == 0 else ""
+    version = asked.lines[0].strip() if asked.lines and asked.code == 0 else ""
     return _judge_version(program, version, {}, signed_in=has_key)
 
 
