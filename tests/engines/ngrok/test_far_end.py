@@ -10,6 +10,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -281,7 +282,9 @@ class Listener(logging.Handler):
 async def test_an_agent_that_somebody_else_runs_is_found_with_what_it_exposes(
     agent: AgentBench,
 ) -> None:
-    driver, site = agent.driver(), agent.site(agent.options())
+    look = agent.runtime / "look"
+    look.mkdir()
+    driver, site = agent.driver(), replace(agent.site(agent.options()), directory=look)
     async with HttpOrigin() as origin:
         tunnel = await agent.open(f"{origin.port}")
         ours = agent.child(tunnel)
