@@ -105,9 +105,9 @@ def _cell(result: Mapping[str, str] | None, reasons: list[str]) -> str:
         return "not run"
     if result["outcome"] == "passed":
         return "yes"
-    if result["outcome"] != "skipped":
+    if result["outcome"] not in {"skipped", "limited"}:
         return "**no**"
-    reason = result["why"][:1].upper() + result["why"][1:]
+    reason = (result["why"][:1].upper() + result["why"][1:]).rstrip(".")
     if reason not in reasons:
         reasons.append(reason)
     return f"({reasons.index(reason) + 1})"
