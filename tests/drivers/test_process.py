@@ -113,10 +113,18 @@ async def test_stop_ends_grandchildren_and_the_deaf(tmp_path: Path) -> None:
     program = await start(code, tmp_path, lines.append)
     await heard(lines, 1)
     assert await program.stop(grace=0.2) == 128 + signal.SIGKILL
-    assert not psutil.pid_exists(int(lines[0])) or (
-        psutil.Process(int(lines[0])).status() == psutil.STATUS_ZOMBIE
-    )
+    async with asyncio.timeout(10.0):
+        while is_running(int(lines[0])):  # noqa: ASYNC110  (it dies when its turn comes)
+            await asyncio.sleep(0.01)
     assert await program.stop() == 128 + signal.SIGKILL
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is neither gone nor merely waiting to be reaped."""
+    try:
+        return str(psutil.Process(pid).status()) != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def test_a_flood_without_lines_is_read_in_bounded_memory(tmp_path: Path) -> None:

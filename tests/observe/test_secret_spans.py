@@ -143,7 +143,7 @@ def test_no_json_hides_a_secret(around: object, name: str, depth: int, indent: i
 
 
 @given(
-    around=JSON,
+    around=JSON.filter(lambda each: redacted(json.dumps({"x": each})) == json.dumps({"x": each})),
     name=NAMES,
     value=st.integers() | st.floats(allow_nan=False) | JSON,
     indent=st.sampled_from([None, 2]),
