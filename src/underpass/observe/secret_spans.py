@@ -270,8 +270,9 @@ def _string_end(text: bytes, start: int, escape: bytes) -> int:
         slashes = 0
         while at - slashes > start and text[at - slashes - 1] == 0x5C:
             slashes += 1
-        # At this depth a closing quote has exactly ``depth`` slashes; in plain JSON an even number.
-        if slashes == depth or (depth == 0 and slashes % 2 == 0) or slashes < depth:
+        # A closing quote has ``depth`` slashes here, behind any number of backslashes that are
+        # text, each written as two, four, eight … slashes; fewer: the string around it has ended.
+        if slashes % (2 * depth + 2) == depth or slashes < depth:
             return at - (depth if slashes >= depth else slashes)
         at = text.find(b'"', at + 1)
     return len(text)
