@@ -94,7 +94,7 @@ def test_the_api_of_one_process_is_found_by_where_it_listens() -> None:
         api = LocalApi.of_process(process.pid)
         process.kill()
     assert api is not None
-    assert api.port == port
+    assert api.ports == (port,)
     assert LocalApi.of_process(2**22 + os.getpid()) is None
 
 

@@ -42,24 +42,35 @@ class AgentView:
 class LocalApi:
     """One agent's API."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, *ports: int) -> None:
+        """``ports`` are those that the process listens on; one of them is its API's."""
+        self.ports = tuple(sorted(ports))
 
     def __repr__(self) -> str:
-        return f"LocalApi({self.port})"
+        return f"LocalApi({self.ports})"
 
     @classmethod
     def of_process(cls, pid: int) -> LocalApi | None:
         """The API of a process of this user; None when it listens nowhere on loopback."""
+        ports = set()
         with suppress(psutil.Error):
             for each in psutil.Process(pid).net_connections("inet"):
                 if each.status == psutil.CONN_LISTEN and each.laddr.ip in {"127.0.0.1", "::1"}:
-                    return cls(each.laddr.port)
-        return None
+                    ports.add(each.laddr.port)
+        return cls(*ports) if ports else None
 
     async def look(self) -> AgentView:
-        """Ask. Raises ``OSError`` when it does not answer as an agent does."""
-        async with self._client() as client:
+        """Ask. Raises ``OSError`` when nothing answers as an agent does."""
+        failure = OSError("it listens nowhere")
+        for port in self.ports:
+            try:
+                return await self._look_at(port)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    async def _look_at(self, port: int) -> AgentView:
+        async with self._client(port) as client:
             endpoints = await _get(client, "/api/endpoints")
             tunnels = None if endpoints else await _get(client, "/api/tunnels")
             if endpoints is None and tunnels is None:
@@ -69,12 +80,11 @@ class LocalApi:
 
     async def is_online(self) -> bool | None:
         """Whether its session stands; None from agents that do not say. Raises ``OSError``."""
-        async with self._client() as client:
-            return await _ask_online(client)
+        return (await self.look()).online
 
-    def _client(self) -> httpx2.AsyncClient:
+    def _client(self, port: int) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{self.port}",
+            base_url=f"http://127.0.0.1:{port}",
             timeout=SECONDS,
             trust_env=False,
             headers={"Accept": "application/json"},
