@@ -15,11 +15,12 @@ A secret is named by reference only (``env:NAME`` or ``file:/path``), so that no
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+from underpass.model.loopback import is_loopback
 
 SCHEMES: Final = {
     "standard": "STANDARD_WEBHOOKS_SECRET",
@@ -176,7 +177,7 @@ def is_fetchable(url: str) -> bool:
         return False
     if not host or parts.query or parts.fragment or "@" in parts.netloc or "\\" in url:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
 
 
 def _jwks(value: str) -> str:
@@ -185,12 +186,3 @@ def _jwks(value: str) -> str:
     if not is_fetchable(value):
         raise ValueError("jwks is an https URL (http on loopback only), or file:/path")
     return value
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

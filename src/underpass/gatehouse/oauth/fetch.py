@@ -20,6 +20,7 @@ import httpcore2
 from underpass.gatehouse.oauth.names import LookUpFailed, look_up_name
 from underpass.guard.oauth.redirects import is_host
 from underpass.guard.oauth.registration import MAX_DOCUMENT_BYTES
+from underpass.model.loopback import is_loopback
 
 SECONDS: Final = 5.0
 
@@ -74,7 +75,7 @@ class Fetcher:
             host, port = parts.hostname, parts.port
         except ValueError:
             raise FetchRefused("it is no address") from None
-        is_plain = parts.scheme == "http" and self.loopback and _is_loopback_name(host or "")
+        is_plain = parts.scheme == "http" and self.loopback and is_loopback(host or "")
         if not host or port == 0 or not (parts.scheme == "https" or is_plain):
             raise FetchRefused("it is no https address")
         if "@" in parts.netloc or parts.fragment or "\\" in url or not url.isprintable():
@@ -175,15 +176,6 @@ class _JudgedBackend(httpcore2.AsyncNetworkBackend):
         self, path: str, timeout: float | None = None, socket_options: Any = None
     ) -> httpcore2.AsyncNetworkStream:
         raise FetchRefused("it is no https address")
-
-
-def _is_loopback_name(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 _NOT_PUBLIC: Final = tuple(

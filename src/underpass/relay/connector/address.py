@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from underpass.model.errors import Misuse
+from underpass.model.loopback import is_loopback
 from underpass.model.options import RelayAccess
 
 
@@ -72,13 +72,3 @@ def parse_relay(access: RelayAccess) -> RelayAddress:
         ca=access.ca,
         fingerprint=fingerprint,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its spelling: an address in 127/8 or ::1, or localhost."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -23,7 +23,8 @@ from websockets.uri import parse_uri
 
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_relay import RelayCertificateWrong, RelayUnreachable
-from underpass.relay.connector.address import RelayAddress, is_loopback
+from underpass.model.loopback import is_loopback
+from underpass.relay.connector.address import RelayAddress
 from underpass.relay.links.websocket import MAX_MESSAGE, WebSocketShell
 
 P = TypeVar("P", bound=asyncio.Protocol)

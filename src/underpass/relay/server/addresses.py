@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
+from underpass.model.loopback import is_loopback
 from underpass.model.options import RelayOptions
 from underpass.relay.server.errors import RelayMisconfigured
 from underpass.relay.server.registry import NameRecord
@@ -74,16 +74,6 @@ def addresses_of(options: RelayOptions, port: int) -> Addresses:
         dev=options.dev,
         shows_port=not fronted,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listening address is this machine's alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:
