@@ -13,20 +13,21 @@ from underpass.gatehouse.admission import Admitted, conclude
 from underpass.gatehouse.exchange_http import HttpExchange
 from underpass.gatehouse.house import House
 from underpass.gatehouse.ports import Peer
+from underpass.gatehouse.unattended import UnattendedVisitor
 from underpass.guard.outcomes import PASSED
-from underpass.http.messages import Headers, RequestHead, ResponseHead
+from underpass.http.messages import RequestHead, ResponseHead
 
 ELSEWHERE: Final = Peer("203.0.113.77", 40_077, secure=True)
 """From RFC 5737's addresses for examples: nobody has it, and it is nobody's own network."""
 
 
-class DeliveredVisitor:
-    """Implements ``ports.Visitor``: keeps the status and the beginning of the body."""
+class DeliveredVisitor(UnattendedVisitor):
+    """Keeps the status and the beginning of the body."""
 
     def __init__(self, limit: int) -> None:
+        super().__init__()
         self.status = 0
         self.body = bytearray()
-        self.over = asyncio.Event()
         self._limit = limit
 
     @property
@@ -34,16 +35,12 @@ class DeliveredVisitor:
         """Bytes that are wanted yet."""
         return max(self._limit - len(self.body), 0)
 
-    def send_informational(self, head: ResponseHead) -> None:
-        """Of no interest."""
-
     def send_head(self, head: ResponseHead, body: bytes = b"", *, end: bool = False) -> None:
         """The status is what was asked for."""
         self.status = head.status
         if body:
             self.send_data(body)
-        if end:
-            self.over.set()
+        super().send_head(head, end=end)
 
     def send_data(self, data: bytes) -> bool:
         """Keep it, up to the limit."""
@@ -51,23 +48,6 @@ class DeliveredVisitor:
         if not self.room:
             self.over.set()
         return self.room > 0
-
-    def send_trailers(self, trailers: Headers) -> None:
-        """Of no interest."""
-
-    def send_end(self) -> None:
-        """That was all."""
-        self.over.set()
-
-    def abort(self, code: str) -> None:
-        """It broke off."""
-        self.over.set()
-
-    def stop(self, code: str) -> None:
-        """Nothing is sent anyway."""
-
-    def drained(self, count: int) -> None:
-        """Nothing is sent anyway."""
 
 
 async def deliver(

@@ -17,8 +17,9 @@ from underpass.gatehouse.exchange_http import HttpExchange
 from underpass.gatehouse.house import House
 from underpass.gatehouse.observed import Observed
 from underpass.gatehouse.ports import Peer
+from underpass.gatehouse.unattended import UnattendedVisitor
 from underpass.guard.outcomes import PASSED
-from underpass.http.messages import Headers, RequestHead, ResponseHead
+from underpass.http.messages import RequestHead
 from underpass.observe.observer import Observer
 from underpass.observe.tape import Tape
 
@@ -27,53 +28,13 @@ REPLAY_FIELD: Final = b"Underpass-Replay"
 
 OWNER: Final = "owner"
 
-_ROOM: Final = 1 << 20
-
-
-class ReplayVisitor:
-    """Implements ``ports.Visitor`` and lets everything go; ``over`` is set at the end."""
-
-    room = _ROOM
-
-    def __init__(self) -> None:
-        self.over = asyncio.Event()
-
-    def send_informational(self, head: ResponseHead) -> None:
-        """Let go."""
-
-    def send_head(self, head: ResponseHead, body: bytes = b"", *, end: bool = False) -> None:
-        """Let go."""
-        if end:
-            self.over.set()
-
-    def send_data(self, data: bytes) -> bool:
-        """Let go."""
-        return True
-
-    def send_trailers(self, trailers: Headers) -> None:
-        """Let go."""
-
-    def send_end(self) -> None:
-        """That was all."""
-        self.over.set()
-
-    def abort(self, code: str) -> None:
-        """It broke off."""
-        self.over.set()
-
-    def stop(self, code: str) -> None:
-        """Nothing more is sent anyway."""
-
-    def drained(self, count: int) -> None:
-        """All was handed over at once."""
-
 
 async def replay(
     house: House, observer: Observer, head: RequestHead, body: bytes, *, of: str, seconds: float
 ) -> Tape:
     """Send ``head`` and ``body`` and wait for the answer's end, at most ``seconds``; an answer that
     goes on longer is broken off then. ``of`` is the id of the first exchange."""
-    visitor = ReplayVisitor()
+    visitor = UnattendedVisitor()
     tape = observer.begin("http", "")
     tape.request = head
     tape.is_replay_of = of
