@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 from underpass.api.records import ReplayWish
 from underpass.assembly.errors import MetricsNotListening
-from underpass.decide.quotas import QuotaFact, parse_quotas
+from underpass.decide.quotas import COUNTED, QuotaFact, parse_quotas
 from underpass.drivers.base import Engine, HasQuota
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.guard.control_ports import ControlPorts
@@ -32,9 +32,6 @@ from underpass.observe.schema import FILE
 from underpass.observe.writer import CaptureWriter
 from underpass.relay.server.health_door import HealthDoor
 from underpass.supervise.supervisor import Supervisor
-
-VENDOR_WAYS: Final = {"ngrok": "ngrok-free"}
-"""Ways (``decide``) whose vendor counts what an engine carries, by the engine's name."""
 
 
 class Watched:
@@ -164,7 +161,7 @@ async def serve_metrics(
 def _vendors_quotas(engine: Engine) -> list[QuotaFact]:
     """The quotas of the vendor whose engine carries the tunnel, where its driver says that they
     bind (a paid plan has others)."""
-    way = VENDOR_WAYS.get(engine.name)
+    way = COUNTED.get(engine.name)
     if way is None or not isinstance(engine, HasQuota) or engine.quota is None:
         return []
     text = (files("underpass.decide") / "quotas.toml").read_text("utf-8")

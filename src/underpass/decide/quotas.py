@@ -17,6 +17,10 @@ STALE_AFTER_DAYS: Final = 180
 """Half a year: two of the vendors changed their free plans within one."""
 
 
+COUNTED: Final = {"ngrok": "ngrok-free"}
+"""Ways whose vendor counts, by the engine whose tunnels use them up."""
+
+
 class Measure(StrEnum):
     """What a quota counts."""
 

@@ -17,7 +17,7 @@ from underpass.api.discovery import Survey, survey
 from underpass.api.places import runtime_dir, state_dir
 from underpass.decide.here import Foreign, Found, Here, Left, Measured
 from underpass.decide.programs import RELAY_VARIABLE, accounts_of, foreign, found
-from underpass.decide.quotas import Measure, Quotas
+from underpass.decide.quotas import COUNTED, Measure, Quotas
 from underpass.drivers.base import Driver
 from underpass.drivers.plans import Detection, ForeignTunnel, Site
 from underpass.drivers.registry import BUILT_IN, load
@@ -29,9 +29,6 @@ from underpass.observe.schema import FILE
 
 SECONDS: Final = 2.0
 """For all engines together: advice is quick, and a program that hangs must not hold it up."""
-
-COUNTED: Final = {"ngrok": "ngrok-free"}
-"""Ways whose vendor counts, by the engine whose tunnels here use them up."""
 
 T = TypeVar("T")
 
