@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
+import psutil
 from tests.edges.tailscale import PATIENCE, Node, Running, need, path_with_engines
 
 from underpass.testing.certificates import self_signed
@@ -96,6 +98,22 @@ class LoopbackTailnet:
                 raise ConnectionRefusedError(head.decode("latin-1"))
             await writer.start_tls(self.trust, server_hostname=host)
         return reader, writer
+
+    async def join_edge(self) -> None:
+        """Have the edge's own node join now, which else waits for the first visitor.
+
+        Returns when the node listens for its peers: from then on this tailnet opens no further
+        port of its own.
+        """
+        edge = psutil.Process(self.pid)
+        with suppress(ConnectionRefusedError):
+            await self.visit(f"https://nobody.{self.domain}")
+        async with asyncio.timeout(PATIENCE):
+            while not any(  # noqa: ASYNC110  nobody tells us
+                each.status == psutil.CONN_LISTEN and each.laddr.ip == "0.0.0.0"
+                for each in edge.net_connections("inet4")
+            ):
+                await asyncio.sleep(0.02)
 
     @property
     def trust(self) -> ssl.SSLContext:

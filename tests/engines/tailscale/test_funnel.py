@@ -43,6 +43,7 @@ class Funnelled(LoopbackTailnet):
         self.alpha = self.node("alpha")
         await self.alpha.start()
         await self.alpha.join("unneeded")
+        await self.join_edge()
         self.stranger = self.node("stranger")
         await self.stranger.start()
 
