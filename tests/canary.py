@@ -87,8 +87,12 @@ class CommandLines:
             self.look()
 
     def look(self) -> None:
-        """Look at all processes once."""
-        for process in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        """Look at all processes once; a look that fails is made good by the next."""
+        try:
+            processes = os.listdir("/proc")
+        except OSError:
+            return
+        for process in processes:
             if not process.isdigit() or len(self.seen) >= MOST_LINES:
                 continue
             with contextlib.suppress(OSError), open(f"/proc/{process}/cmdline", "rb") as file:

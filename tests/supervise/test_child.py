@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ class Pipe:
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe()
         self.reader = asyncio.StreamReader()
+        self._is_ours = True
         self._transport: asyncio.BaseTransport | None = None
 
     async def open(self) -> None:
@@ -33,8 +33,10 @@ class Pipe:
         self._transport, _ = await loop.connect_read_pipe(lambda: protocol, end)
 
     def let_go(self) -> None:
-        """Close our own writing end, so that the last child's death is the end."""
-        with contextlib.suppress(OSError):
+        """Close our own writing end, so that the last child's death is the end. Idempotent: by then
+        the number may be somebody else's."""
+        if self._is_ours:
+            self._is_ours = False
             os.close(self.write_end)
 
     def close(self) -> None:
