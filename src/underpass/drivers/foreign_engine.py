@@ -5,19 +5,16 @@ That a tunnel is live is for the prover to say; here it is only begun, kept and 
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from underpass.drivers.base import Driver, LinkPhase, LinkView, Opened
-from underpass.drivers.circuit import Circuit
+from underpass.drivers.base import Opened
 from underpass.drivers.foreign_door import ForeignDoor
 from underpass.drivers.keeper import Keeper, Tell
-from underpass.drivers.plans import DoorAddress, DoorKind, Plan, Site
-from underpass.drivers.process import Program, minimal
+from underpass.drivers.kept_engine import KeptEngine
+from underpass.drivers.plans import DoorAddress, DoorKind, Plan
+from underpass.drivers.process import minimal
 from underpass.gatehouse.ports import Carrier
 from underpass.guard.private_files import write_private
 from underpass.model.spec import TunnelSpec
@@ -31,45 +28,13 @@ class Watches(Protocol):
         """Ask until cancelled, as long as the program runs; ``tell`` each thing learnt."""
 
 
-class ForeignEngine:
+class ForeignEngine(KeptEngine):
     """Carries one tunnel by a foreign program. Satisfies ``Engine`` and ``Redials``."""
 
-    def __init__(
-        self,
-        driver: Driver,
-        spec: TunnelSpec,
-        site: Site,
-        *,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self._driver = driver
-        self._spec = spec
-        self._site = site
-        self._jitter = jitter
-        self._circuit = Circuit()
-        self._listeners: list[Callable[[LinkView], None]] = []
-        self._view = LinkView(LinkPhase.DIALLING)
-        self._door: ForeignDoor | None = None
-        self._plan: Plan | None = None
-        self._keeper: Keeper | None = None
+    _door: ForeignDoor | None = None
 
     def __repr__(self) -> str:
         return f"ForeignEngine({self.name!r}, {self.program!r})"
-
-    @property
-    def name(self) -> str:
-        """The engine's word."""
-        return self._driver.name
-
-    @property
-    def plan(self) -> Plan | None:
-        """What is being carried out; None before ``open``."""
-        return self._plan
-
-    @property
-    def public_url(self) -> str:
-        """Where visitors come, as far as it is known; "" before."""
-        return "" if self._keeper is None else self._keeper.url
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,20 +42,13 @@ class ForeignEngine:
         added = {} if self._plan is None else self._plan.environment
         return {**minimal(self._site.environment), **added}
 
-    @property
-    def program(self) -> Program | None:
-        """The program of the moment; None between two of them."""
-        return None if self._keeper is None else self._keeper.program
-
-    # Engine
-
     async def open(self, carrier: Carrier, spec: TunnelSpec) -> Opened:
         """Open the gatehouse's door, write the plan's files, start the program; returns when it
         says that it carries. Raises what ``Keeper.start`` does."""
         try:
             plan = await self._prepare(carrier, spec)
             driver = self._driver
-            self._keeper = Keeper(
+            run = self._run = Keeper(
                 plan,
                 directory=self._site.directory,
                 environment=self.environment,
@@ -100,26 +58,17 @@ class ForeignEngine:
                 watch=partial(driver.watch, plan) if isinstance(driver, Watches) else None,
                 circuit=self._circuit,
             )
-            url = await self._keeper.start()
+            url = await run.start()
         except BaseException:
             await self.close()
             raise
-        return Opened(url, self._site.name, time.time() + spec.lease.seconds)
-
-    def observe(self, listener: Callable[[LinkView], None]) -> LinkView:
-        """Call ``listener`` with every change from now on; returns the present view."""
-        self._listeners.append(listener)
-        return self._view
-
-    async def renew(self, lease_end: float) -> float:
-        """Nobody out there knows of the lease: the end is as asked, and we keep it."""
-        return lease_end
+        return self._opened(url, spec)
 
     async def close(self) -> None:
         """End the program and the door, remove its files. Idempotent."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            await keeper.close()
+        run, self._run = self._run, None
+        if run is not None:
+            await run.close()
         door, self._door = self._door, None
         if door is not None:
             await door.close()
@@ -127,13 +76,6 @@ class ForeignEngine:
             for file in self._plan.files:
                 with suppress(OSError):
                     file.path.unlink(missing_ok=True)
-
-    # Redials
-
-    def redial(self, why: str) -> None:
-        """Start the program anew: its link is dead although it looks alive."""
-        if self._keeper is not None:
-            self._keeper.redial(why)
 
     async def _prepare(self, carrier: Carrier, spec: TunnelSpec) -> Plan:
         draft = self._driver.plan(spec, self._site)
@@ -144,11 +86,6 @@ class ForeignEngine:
         self._plan = plan = self._driver.plan(spec, self._site.at(address))
         write_files(plan)
         return plan
-
-    def _say(self, view: LinkView) -> None:
-        self._view = view
-        for listener in self._listeners:
-            listener(view)
 
 
 def write_files(plan: Plan) -> None:

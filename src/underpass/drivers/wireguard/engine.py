@@ -10,19 +10,19 @@ import asyncio
 import errno
 import random
 import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from underpass.drivers.base import Counters, Driver, LinkPhase, LinkView, Opened
-from underpass.drivers.circuit import Circuit
+from underpass.drivers.base import Counters, Driver, LinkPhase, Opened
 from underpass.drivers.errors import EngineAway
 from underpass.drivers.keeper import Keeper, Tell
+from underpass.drivers.kept_engine import KeptEngine, Run
 from underpass.drivers.observations import Carrying, Faltering, Observation, Refusal
 from underpass.drivers.plans import Plan, Site
-from underpass.drivers.process import Program, minimal
+from underpass.drivers.process import minimal
 from underpass.drivers.wireguard.control import SOCKETS
 from underpass.drivers.wireguard.health import Code, Finding
 from underpass.drivers.wireguard.host import HostInterface
@@ -42,7 +42,7 @@ HOPELESS: Final = (Code.WRONG_KEY, Code.PATH_BLOCKED, Code.NEVER)
 """Findings with which an opening is given up; the same call may be made again."""
 
 
-class InterfaceEngine:
+class InterfaceEngine(KeptEngine):
     """Carries one tunnel by an interface. Satisfies ``Engine``, ``DialsPublic``, ``Redials`` and
     ``Counts``."""
 
@@ -56,46 +56,22 @@ class InterfaceEngine:
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._driver = driver
-        self._spec = spec
-        self._site = site
+        super().__init__(driver, spec, site, jitter=jitter)
         self._settings = settings
         self._interface = interface
-        self._jitter = jitter
-        self._circuit = Circuit()
         self._place = Place(site.directory, site.environment, settings.netns)
-        self._listeners: list[Callable[[LinkView], None]] = []
-        self._view = LinkView(LinkPhase.DIALLING)
-        self._plan: Plan | None = None
         self._door: TunnelDoor | None = None
-        self._run: Keeper | KernelRun | None = None
         self._host: HostInterface | None = None
         self._findings: dict[str, Finding] = {}
-        self._public_url = ""
         self._ending: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"InterfaceEngine({self._interface!r}, {self.program!r})"
 
     @property
-    def name(self) -> str:
-        """The engine's word."""
-        return self._driver.name
-
-    @property
-    def plan(self) -> Plan | None:
-        """What is being carried out; None before ``open``."""
-        return self._plan
-
-    @property
     def interface(self) -> str:
         """The interface's name."""
         return self._interface
-
-    @property
-    def program(self) -> Program | None:
-        """wireguard-go, where it is used; None between two of them."""
-        return None if self._run is None else self._run.program
 
     @property
     def findings(self) -> dict[str, Finding]:
@@ -116,24 +92,14 @@ class InterfaceEngine:
             except BaseException:
                 listener.close()
                 raise
-            self._plan = plan = self._driver.plan(spec, self._site)
             url = url_at(topology, self._settings.host, self._door.port, spec.kind)
-            self._public_url = url
-            run = self._run = self._make_run(plan, url)
+            self._plan = plan = replace(self._driver.plan(spec, self._site), url=url)
+            run = self._run = self._make_run(plan)
             await run.start()
         except BaseException:
             await self.close()
             raise
-        return Opened(url, self._site.name, time.time() + spec.lease.seconds)
-
-    def observe(self, listener: Callable[[LinkView], None]) -> LinkView:
-        """Call ``listener`` with every change from now on; returns the present view."""
-        self._listeners.append(listener)
-        return self._view
-
-    async def renew(self, lease_end: float) -> float:
-        """Nobody out there knows of the lease: the end is as asked, and we keep it."""
-        return lease_end
+        return self._opened(url, spec)
 
     async def close(self) -> None:
         """End the device, its rules and the door. Idempotent."""
@@ -152,7 +118,7 @@ class InterfaceEngine:
         if door is not None:
             await door.close()
 
-    # DialsPublic, Redials
+    # DialsPublic
 
     async def dial_public(self) -> socket.socket:
         """See ``DialsPublic``: the witness dials back."""
@@ -161,11 +127,6 @@ class InterfaceEngine:
             raise ConnectionRefusedError("the interface is not up")
         witness = host.topology.host(witness_of(host.topology, self._settings))
         return await dial_back(self._place, str(witness.address), door.port)
-
-    def redial(self, why: str) -> None:
-        """Start the device anew: its path is dead although it looks alive."""
-        if self._run is not None:
-            self._run.redial(why)
 
     # Counts
 
@@ -181,9 +142,9 @@ class InterfaceEngine:
 
     # Looking after it
 
-    def _make_run(self, plan: Plan, url: str) -> Keeper | KernelRun:
+    def _make_run(self, plan: Plan) -> Run:
         if not plan.argv:
-            return KernelRun(self.name, url, self._attend, self._say)
+            return KernelRun(self.name, plan.url, self._attend, self._say)
         return Keeper(
             plan,
             directory=self._site.directory,
@@ -234,7 +195,7 @@ class InterfaceEngine:
             return
         if finding.is_live:
             if former is None or not former.is_live:
-                tell(Carrying(self._public_url))
+                tell(Carrying())
             return
         if self._view.phase is not LinkPhase.DIALLING:
             if former is None or former.code is not finding.code:
@@ -252,11 +213,6 @@ class InterfaceEngine:
         program = self.program
         if program is not None:
             await program.stop()
-
-    def _say(self, view: LinkView) -> None:
-        self._view = view
-        for listener in self._listeners:
-            listener(view)
 
     def _listen(self, topology: Topology) -> socket.socket:
         address, port = topology.host(self._settings.host).address, self._settings.port
