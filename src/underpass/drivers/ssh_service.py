@@ -23,7 +23,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
-from underpass.drivers.asked import ask_version
 from underpass.drivers.base import Engine
 from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
 from underpass.drivers.foreign_engine import ForeignEngine
@@ -39,6 +38,7 @@ from underpass.drivers.plans import (
     Site,
 )
 from underpass.drivers.ssh.configuration import last_hop, write_configuration
+from underpass.drivers.ssh.detection import detect_openssh
 from underpass.drivers.ssh.others import read_words as read_ssh_words
 from underpass.drivers.ssh.others import split_spec
 from underpass.drivers.ssh.route import Hop, is_host
@@ -51,7 +51,6 @@ CONFIG_FILE: Final = "ssh-service.conf"
 OF_SSH: Final = ("via", "port", "identity", "known-hosts", "trust")
 OWN: Final = ("name", "scheme", "domain", "output", "token-env")
 
-_VERSION: Final = re.compile(r"OpenSSH_\d{1,3}\.\d{1,3}\S{0,20}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -126,16 +125,7 @@ class SshServiceDriver:
 
     async def detect(self, site: Site) -> Detection:
         """See ``Driver``."""
-        hint = "install it: apt-get install openssh-client"
-        asked = await ask_version("ssh", "-V", site, hint=hint)
-        if isinstance(asked, Detection):
-            return asked
-        program, lines = asked.program, asked.lines
-        match = next((found for line in lines[:20] if (found := _VERSION.search(line))), None)
-        if match is None:
-            why = f"{program} does not say that it is OpenSSH"
-            return Detection(True, program, why_not=why, hint=hint)
-        return Detection(True, program, match[0])
+        return await detect_openssh(site)
 
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
         """See ``Driver``."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
-from underpass.drivers.asked import ask_version
 from underpass.drivers.base import Engine
 from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
 from underpass.drivers.observations import Observation
@@ -30,6 +29,7 @@ from underpass.drivers.ssh.command import (
     variables,
 )
 from underpass.drivers.ssh.configuration import last_hop, read_resolved, write_configuration
+from underpass.drivers.ssh.detection import detect_openssh
 from underpass.drivers.ssh.engine import FarLoopbackEngine, SshEngine
 from underpass.drivers.ssh.others import forwards_of
 from underpass.drivers.ssh.reach import SshReach, parse_target, write_fragment
@@ -39,10 +39,6 @@ from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 
 ASK_SECONDS: Final = 5.0
-OLDEST: Final = (7, 6)
-# accept-new, and -J since 7.3.
-
-_VERSION: Final = re.compile(r"OpenSSH_(\d+)\.(\d+)\S*")
 
 
 class SshDriver:
@@ -55,22 +51,16 @@ class SshDriver:
 
     async def detect(self, site: Site) -> Detection:
         """See ``Driver``; asks ``ssh -G`` what the user's own configuration means by the hosts."""
-        hint = "install it: apt-get install openssh-client"
-        asked = await ask_version("ssh", "-V", site, hint=hint)
-        if isinstance(asked, Detection):
-            return asked
-        program, lines = asked.program, asked.lines
-        match = next((found for line in lines[:20] if (found := _VERSION.search(line))), None)
-        if match is None:
-            return Detection(True, program, why_not=f"{program} does not say that it is OpenSSH")
-        if (int(match[1]), int(match[2])) < OLDEST:
-            return Detection(True, program, match[0], why_not="it is older than OpenSSH 7.6")
+        found = await detect_openssh(site)
+        if not found.is_usable:
+            return found
         try:
             settings = SshSettings.parse(site.options)
         except EngineOptionInvalid:
-            return Detection(True, program, match[0])  # planning will say so
-        facts = await self._resolve(program, settings, site) if settings.config != "none" else {}
-        return Detection(True, program, match[0], facts=facts)
+            return found  # planning will say so
+        if settings.config == "none":
+            return found
+        return replace(found, facts=await self._resolve(found.program, settings, site))
 
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
         """See ``Driver``."""
