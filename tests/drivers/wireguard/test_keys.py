@@ -11,7 +11,7 @@ import pytest
 from underpass.drivers.wireguard.configs import wanted_device, wg_quick_file
 from underpass.drivers.wireguard.errors import KeyMissing, KeyUnreadable, RotationOutOfTurn
 from underpass.drivers.wireguard.key_text import NO_KEY, clamp, decode, is_key, to_hex
-from underpass.drivers.wireguard.keys import Keyring, new_private_key, public_of
+from underpass.drivers.wireguard.keys import Keyring, PublicKeys, new_private_key, public_of
 from underpass.drivers.wireguard.topology import parse_topology
 from underpass.guard.secrets import Secret
 from underpass.model.errors_run import LooseMode
@@ -119,6 +119,41 @@ def test_a_rotation_goes_step_by_step(ring: Keyring) -> None:
     assert ring.public("a").former == ()
     with pytest.raises(RotationOutOfTurn, match="no key was switched"):
         ring.finish("a")
+
+
+def test_a_neighbour_that_was_brought_the_staged_key_ends_the_rotation_with_it(
+    ring: Keyring, tmp_path: Path
+) -> None:
+    apart = tmp_path / "b.keys"
+    ring.pack("b", apart)
+    neighbour = Keyring(apart, ring._topology)
+    for _ in range(2):  # the second one finds nothing of the first
+        former, staged = ring.public("a").current, ring.stage("a")
+        with pytest.raises(RotationOutOfTurn, match="not switched") as refused:
+            ring.finish("a")
+        assert refused.value.hint == "its next step is switch"
+        shutil.copy(ring.directory / "a.next.pub", apart)
+        assert neighbour.public("a") == PublicKeys(former, (staged,))
+        ring.switch("a")
+        ring.finish("a")
+        neighbour.finish("a")
+        assert neighbour.public("a") == ring.public("a") == PublicKeys(staged)
+        with pytest.raises(RotationOutOfTurn, match="no key was switched"):
+            neighbour.finish("a")
+
+
+def test_a_public_key_may_be_read_by_all_and_written_by_its_owner_alone(ring: Keyring) -> None:
+    known = ring.public("a").current
+    path = ring.directory / "a.pub"
+    path.chmod(0o644)
+    assert ring.public("a").current == known
+    path.chmod(0o664)
+    with pytest.raises(LooseMode):
+        ring.public("a")
+    path.chmod(0o644)
+    path.write_text("ssh-ed25519 AAAA")
+    with pytest.raises(KeyUnreadable):
+        ring.public("a")
 
 
 def test_a_key_in_the_topology_wins_and_is_not_made(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -142,6 +143,37 @@ async def test_a_key_is_replaced_while_requests_run_and_none_is_lost(
     assert echo.answered > 100
     # A moment while the first handshake with the new key is under way, and no more.
     assert echo.slowest < 4.0
+
+
+async def test_keys_are_replaced_again_and_again_between_machines_with_files_of_their_own(
+    net: WireGuardNet, tmp_path: Path
+) -> None:
+    net.write()
+    net.make_keys()
+    topology, keyring = net.load()
+    rings = {host: type(keyring)(tmp_path / host, topology) for host in ("relay", "laptop")}
+    for host, ring in rings.items():
+        keyring.pack(host, ring.directory)
+    relay, laptop = [
+        await net.up(host, "--open", keys=ring.directory) for host, ring in rings.items()
+    ]
+    await relay.peer("laptop", "live")
+    await laptop.peer("relay", "live")
+    async with Echo(net.laptop, net.relay, "10.87.0.1") as echo:
+        for _ in range(2):
+            former, staged = (
+                rings["laptop"].public("laptop").current,
+                rings["laptop"].stage("laptop"),
+            )
+            shutil.copy(rings["laptop"].directory / "laptop.next.pub", rings["relay"].directory)
+            await until(lambda: staged in peers_of(net, "relay", relay))
+            rings["laptop"].switch("laptop")
+            await until(lambda: peers_of(net, "relay", relay)[staged] != "(none)")
+            for ring in rings.values():
+                ring.finish("laptop")
+            await until(lambda: former not in peers_of(net, "relay", relay))
+            await echo.answers(20)
+    assert echo.failed == []
 
 
 async def test_control_a_key_that_the_neighbours_do_not_know_stops_traffic(

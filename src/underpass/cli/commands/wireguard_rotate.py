@@ -11,8 +11,8 @@ from underpass.cli.terminal import json_line, prose, result
 from underpass.cli.topologies import SCHEMA, file_argument, keys_option, load_network
 
 _NEXT = {
-    "stage": "bring this public key to its neighbours, then: switch",
-    "switch": "its neighbours follow its first handshake; when all have, finish everywhere",
+    "stage": "bring {public} to its neighbours, into their keys' directory; then: switch",
+    "switch": "its neighbours follow its first handshake; when all have: finish, here and there",
     "finish": "the old key is forgotten",
 }
 
@@ -28,7 +28,7 @@ def command(file: Path, host: str, step: str, keys: Path | None, as_json: bool) 
 
     stage makes the new key; its public half must reach the neighbours. switch lets it take over: a
     running `underpass wg up` or tunnel does so at once, and its neighbours follow by themselves.
-    finish forgets the old one.
+    finish forgets the old one, here and at every neighbour.
     """
     topology, keyring = load_network(file, keys)
     topology.host(host)
@@ -44,4 +44,4 @@ def command(file: Path, host: str, step: str, keys: Path | None, as_json: bool) 
         return
     if public is not None:
         result(f"{host} {public}")
-    prose(_NEXT[step])
+    prose(_NEXT[step].format(public=keyring.directory / f"{host}.next.pub"))

@@ -64,8 +64,8 @@ class HostFiles:
         topology.host(self.host)
         return topology, Keyring(self.keys, topology)
 
-    def mark(self) -> tuple[tuple[str, int, int], ...]:
-        """What changes when any of them does."""
+    def mark(self) -> tuple[tuple[str, int, int, int], ...]:
+        """What changes when any of them does, its mode too."""
         found = []
         files = [self.topology]
         with suppress(OSError):
@@ -73,7 +73,7 @@ class HostFiles:
         for path in files:
             with suppress(OSError):
                 status = path.stat()
-                found.append((path.name, status.st_mtime_ns, status.st_ino))
+                found.append((path.name, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
         return tuple(found)
 
 
@@ -183,7 +183,8 @@ class HostInterface:
             except (UnderpassError, OSError) as error:
                 # What was good goes on: a file may be half written, or wrong for a while.
                 self._mark = mark
-                log.warning("the topology is not followed: %s", error)
+                hint = f"; {error.hint}" if isinstance(error, UnderpassError) and error.hint else ""
+                log.warning("the topology is not followed: %s%s", error, hint)
 
     async def _reload(self) -> None:
         topology, keyring = self.files.load()

@@ -9,6 +9,7 @@ being replaced there are ``HOST.next.key`` and ``HOST.next.pub``, and after the 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ class Keyring:
             if not path.exists():
                 advice = "bring it here, or write it into the topology as public-key"
                 raise KeyMissing(f"the public key of {name}", str(path), advice)
-            current = _read(path).reveal()
+            current = _read_public(path)
         following = {host.next_public_key, *self._staged(f"{name}.next")} - {"", current}
         former = {*self._staged(f"{name}.old")} - {current, *following}
         return PublicKeys(current, tuple(sorted(following)), tuple(sorted(former)))
@@ -142,13 +143,20 @@ class Keyring:
         return public_of(key)
 
     def finish(self, name: str) -> None:
-        """Forget the key that was taken over from. Raises ``RotationOutOfTurn``."""
-        path = self._public(f"{name}.old")
-        if not path.exists():
+        """Forget the key that was taken over from. At a neighbour, which was brought the staged key
+        and knows of no switch, that is the one it had. Raises ``RotationOutOfTurn``."""
+        former, following = self._public(f"{name}.old"), self._public(f"{name}.next")
+        if former.exists():
+            former.unlink()
+            return
+        if not following.exists():
             raise RotationOutOfTurn(
                 name, "no key was switched", f"begin with: underpass wg rotate FILE {name} stage"
             )
-        path.unlink()
+        if self._private(name).exists():
+            raise RotationOutOfTurn(name, "its key was not switched", "its next step is switch")
+        write_private(self._public(name), _line(_read_public(following)))
+        following.unlink()
 
     def pack(self, name: str, target: Path) -> list[str]:
         """Write into ``target`` what the machine ``name`` needs: its private key, everybody's
@@ -162,13 +170,14 @@ class Keyring:
         written = []
         for file in files:
             if file.exists():
-                write_private(target / file.name, read_private(file))
+                key = _read_public(file) if file.suffix == ".pub" else _read(file).reveal()
+                write_private(target / file.name, _line(key))
                 written.append(file.name)
         return written
 
     def _staged(self, name: str) -> list[str]:
         path = self._public(name)
-        return [_read(path).reveal()] if path.exists() else []
+        return [_read_public(path)] if path.exists() else []
 
     def _store(self, name: str, key: Secret) -> None:
         write_private(self._private(name), _line(key.reveal()))
@@ -190,6 +199,19 @@ def _read(path: Path) -> Secret:
     if not is_key(text):
         raise KeyUnreadable(str(path))
     return Secret(text)
+
+
+def _read_public(path: Path) -> str:
+    """Everybody may read a public key, which somebody brought here; only its owner may write it."""
+    status = path.lstat()
+    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    if not is_ours or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return _read(path).reveal()  # which says what is wrong
+    with path.open("rb") as file:
+        text = file.read(200).decode("ascii", "replace").strip()
+    if not is_key(text):
+        raise KeyUnreadable(str(path))
+    return text
 
 
 def _line(text: str) -> bytes:
