@@ -23,7 +23,7 @@ def tool() -> ModuleType:
 
 def test_every_test_of_the_suite_has_its_row(tool: ModuleType) -> None:
     assert {test for _, test in tool.ABILITIES} == {
-        name for name in vars(DriverSuite) if name.startswith("test_")
+        name for name in dir(DriverSuite) if name.startswith("test_")
     }
 
 
