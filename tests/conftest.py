@@ -7,12 +7,18 @@ import functools
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 from pytest_asyncio.plugin import PytestAsyncioFunction
+
+# Stages, edges and visitors of tests are no test modules, and assert all the same.
+pytest.register_assert_rewrite(
+    *(f"tests.{each.name}" for each in Path(__file__).parent.iterdir() if each.is_dir())
+)
 
 pytest_plugins = ("tests.canary", "underpass.testing.driver_record")
 

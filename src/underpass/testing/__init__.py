@@ -11,4 +11,19 @@ For tests of this project and of programs that use it. Nothing here is imported 
 - `underpass.testing.driver_suite`: what every driver must pass, with `driver_bench` to fill in
 - `underpass.testing.loopback_engine`: the smallest engine, a model for a new driver
 - `underpass.testing.hostile`: strings that no program may get as anything but what they are
+- `underpass.testing.gate_suite`: the same for gates, with `gate_bench`
+
+Under pytest, which is not needed otherwise, the asserts in here tell their values as a test's do.
 """
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+
+if "pytest" in sys.modules:
+    import pytest
+
+    pytest.register_assert_rewrite(
+        *(module.name for module in pkgutil.iter_modules(__path__, f"{__name__}."))
+    )
