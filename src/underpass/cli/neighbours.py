@@ -41,11 +41,13 @@ async def tell_status(options: Mapping[str, str], *, as_json: bool) -> int:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LOOK_SECONDS
         try:
+            watch.begin(await control.read(), wanted.peers)
             while True:
                 device = await control.read()
                 findings = await watch.look(device, wanted.peers, addresses)
                 all_live = all(finding.is_live for finding in findings.values())
-                if all_live or loop.time() > deadline:
+                is_sure = all_live and not any(finding.is_guess for finding in findings.values())
+                if is_sure or loop.time() > deadline:
                     break
                 await asyncio.sleep(PROBE_SECONDS)
         finally:

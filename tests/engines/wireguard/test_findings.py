@@ -169,3 +169,9 @@ async def test_the_status_of_an_interface_tells_ages_counters_and_findings(
     assert code == 5
     assert re.search(r"^laptop +live +\d+ s ago +\d+ +\d+$", out, re.MULTILINE)
     assert re.search(r"^ci +waiting +never +0 +0$", out, re.MULTILINE)
+    await relay.kill()
+    # At once, while the last handshake is young: that it has not been refuted is no proof.
+    code, out = await status("laptop", "--json")
+    (peer,) = json.loads(out)["peers"]
+    assert (code, peer["state"]) == (5, "stale")
+    assert peer["hint"]

@@ -71,6 +71,8 @@ class Finding:
     code: Code
     detail: str = ""
     hint: str = ""
+    is_guess: bool = False
+    """Not seen, only not refuted yet: one lost probe is no news, and no proof either."""
 
     @property
     def is_live(self) -> bool:
@@ -128,7 +130,7 @@ def _silent(facts: Facts) -> Finding:
     if not facts.asking and not _is_young(facts.handshake_age):
         return Finding(Code.IDLE, "nothing was sent for a while")
     if facts.asking < FRESH_SECONDS:
-        return Finding(Code.LIVE)
+        return Finding(Code.LIVE, is_guess=True)
     if facts.path is OuterPath.SILENT:
         return _blocked(facts)
     age = facts.handshake_age or 0.0

@@ -128,9 +128,8 @@ class HostInterface:
                 await self.links.remove(self.interface)
         if not self._userspace:
             if not await self.links.make(self.interface):
-                why = "this kernel has no WireGuard, and there is no wireguard-go"
-                advice = "install it: apt-get install wireguard-go"
-                raise InterfaceRefused(self.interface, why, advice)
+                advice = "modprobe wireguard, or without --mode (wireguard.mode): by wireguard-go"
+                raise InterfaceRefused(self.interface, "this kernel has no WireGuard", advice)
             self._made = True
         self.device = await self._first_look()
         await self._resolve()

@@ -46,6 +46,13 @@ class Watch:
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _pinger: Pinger | None = None
 
+    def begin(self, device: Device, peers: Iterable[WantedPeer]) -> None:
+        """What the counters of ``device`` say already is no news."""
+        for peer in peers:
+            known = device.peers.get(active_key(device, peer))
+            if known is not None:
+                self._seen.setdefault(peer.host, _Seen()).received = known.received
+
     async def look(
         self, device: Device, peers: Iterable[WantedPeer], addresses: Mapping[str, Address]
     ) -> dict[str, Finding]:
