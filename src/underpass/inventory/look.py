@@ -21,13 +21,13 @@ import psutil
 from underpass.drivers.orphans import owners, programs
 from underpass.drivers.others import Running, running
 from underpass.drivers.plans import ForeignTunnel, Site
-from underpass.drivers.registry import known, load
+from underpass.drivers.registry import BUILT_IN, known, load
 from underpass.inventory.hidden import IN_WORDS, clean, secrets_of
 from underpass.inventory.peers import read_peer
 from underpass.model.errors import UnderpassError
 
 SECONDS: Final = 2.0
-"""For all engines together."""
+"""For all engines together, once our own drivers are loaded."""
 
 PEERS: Final = "other programs"
 """In the place of an engine's word: programs that have no driver."""
@@ -60,11 +60,16 @@ def look(
     """Ask ``engines`` (all known ones when None), and look for programs without a driver.
 
     ``directory`` lies in ``runtime_dir``, is empty and private: programs that drivers ask start
-    there. What the processes of ``runtime_dir`` carry is ours, and not told. Blocks for ``seconds``
-    at most.
+    there. What the processes of ``runtime_dir`` carry is ours, and not told. The answers take
+    ``seconds`` at most.
     """
     questions: dict[str, Question] = {PEERS: _peers}
-    for engine in known() if engines is None else engines:
+    engines = known() if engines is None else engines
+    for engine in BUILT_IN.keys() & engines:
+        # Importing takes a slow machine a second, which is not to be taken for an engine's silence.
+        with suppress(UnderpassError):
+            load(engine)
+    for engine in engines:
         site = Site("inventory", directory, environment=environment)
         questions[engine] = lambda engine=engine, site=site: asyncio.run(  # type: ignore[misc]
             load(engine).foreign(site)

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from tests.e2e.stage import Stage
+from tests.e2e.stage import Done, Stage
 from tests.edges.bore import BoreServer, engines_bin, need_bore, path_with_engines
 from tests.edges.localtunnel import LocaltunnelServer, packages
 from tests.edges.ngrok_agent import install_agent
@@ -20,9 +21,15 @@ from underpass.inventory.hidden import IN_WORDS
 from underpass.testing.origins.http import HttpOrigin
 from underpass.testing.sshd import free_port
 
-pytestmark = pytest.mark.xdist_group("bore")  # one at a time at bore's fixed control port
+pytestmark = [
+    pytest.mark.xdist_group("bore"),  # one at a time at bore's fixed control port
+    pytest.mark.timeout(150),
+]
 
 SECRET = "hunter22hunter22"
+PATIENCE = 60.0
+"""Seconds in which the answer must come; each list may take three on a crowded machine."""
+
 NOWHERE = "127.0.0.1:9"  # the port of discard: nobody answers, and everybody tries again
 
 Start = Callable[..., Awaitable[int]]
@@ -73,6 +80,15 @@ async def told(stage: Stage) -> list[dict[str, Any]]:
     return list(done.json["tunnels"])
 
 
+async def answered(stage: Stage, engine: str) -> Done:
+    """A list for which the engine's driver answered in time; a crowded machine may take some."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            done = await stage.run("list", "--foreign", "--json")
+            if engine not in done.json["silent"]:
+                return done
+
+
 async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A server that takes everything and answers nothing."""
     await reader.read()
@@ -81,7 +97,7 @@ async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 
 async def seen(stage: Stage, pid: int) -> dict[str, Any]:
     """The one tunnel of a process, as soon as it is told."""
-    async with asyncio.timeout(25.0):
+    async with asyncio.timeout(PATIENCE):
         while True:
             found = [each for each in await told(stage) if each["pid"] == pid]
             if found:
@@ -109,9 +125,11 @@ async def test_bore_of_others_is_told_and_ours_is_not(
             assert (found["engine"], found["exposes"]) == ("bore", "localhost:3001")
             assert found["public"] == server.host
             assert IN_WORDS in found["risks"]
-            done = await stage.run("list", "--foreign", "--json")
-            assert str(origin.port) not in done.out
-            assert [each for each in done.json["tunnels"] if each["engine"] == "bore"] == [found]
+            carriers = {each.pid for each in psutil.Process(ours.process.pid).children(True)}
+            assert carriers
+            tunnels = (await answered(stage, "bore")).json["tunnels"]
+            assert found in tunnels
+            assert not carriers & {each["pid"] for each in tunnels}
             assert await ours.stop() == 130
     finally:
         await server.stop()
@@ -137,7 +155,7 @@ async def test_frpc_of_others_is_told(stage: Stage, theirs: Start) -> None:
     await theirs("frps", "--bind-addr", "127.0.0.1", "--bind-port", port, "--token", SECRET)
     words = ("tcp", "-s", "127.0.0.1", "-P", port, "-l", "3001", "-n", "web", "-t", SECRET)
     # It ends where its server is not there yet.
-    async with asyncio.timeout(25.0):
+    async with asyncio.timeout(PATIENCE):
         while True:
             pid = await theirs("frpc", *words)
             if found := [each for each in await told(stage) if each["pid"] == pid]:
@@ -201,9 +219,9 @@ async def test_a_wireguard_interface_of_others_is_told(stage: Stage, theirs: Sta
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
     name = f"wgf{os.getpid() % 10_000}"
     await theirs("wireguard-go", "--foreground", name, path=Path(go).parent)
-    async with asyncio.timeout(25.0):
+    async with asyncio.timeout(PATIENCE):
         while True:
-            done = await stage.run("list", "--foreign", "--json")
+            done = await answered(stage, "wireguard")
             where = {each["where"]: each for each in done.json["tunnels"]}
             if f"interface {name}" in where:
                 break
