@@ -159,19 +159,20 @@ async def test_keys_are_replaced_again_and_again_between_machines_with_files_of_
     ]
     await relay.peer("laptop", "live")
     await laptop.peer("relay", "live")
+
+    async def rotate() -> None:
+        former, staged = rings["laptop"].public("laptop").current, rings["laptop"].stage("laptop")
+        shutil.copy(rings["laptop"].directory / "laptop.next.pub", rings["relay"].directory)
+        await until(lambda: staged in peers_of(net, "relay", relay))
+        rings["laptop"].switch("laptop")
+        await until(lambda: peers_of(net, "relay", relay)[staged] != "(none)")
+        for ring in rings.values():
+            ring.finish("laptop")
+        await until(lambda: former not in peers_of(net, "relay", relay))
+
     async with Echo(net.laptop, net.relay, "10.87.0.1") as echo:
         for _ in range(2):
-            former, staged = (
-                rings["laptop"].public("laptop").current,
-                rings["laptop"].stage("laptop"),
-            )
-            shutil.copy(rings["laptop"].directory / "laptop.next.pub", rings["relay"].directory)
-            await until(lambda: staged in peers_of(net, "relay", relay))
-            rings["laptop"].switch("laptop")
-            await until(lambda: peers_of(net, "relay", relay)[staged] != "(none)")
-            for ring in rings.values():
-                ring.finish("laptop")
-            await until(lambda: former not in peers_of(net, "relay", relay))
+            await rotate()
             await echo.answers(20)
     assert echo.failed == []
 
