@@ -98,7 +98,7 @@ async def open_site(keys: Path, *texts: str, public: bool = False) -> AsyncItera
     async with HttpOrigin() as origin:
         where = parse_origin(f"{origin.port}")
         settings = GatehouseSettings(where, where.kind, "tools", "one", KEY)
-        site = Site(origin, Gatehouse(settings, forged.guard))
+        site = Site(origin, Gatehouse(settings, forged.guard, wall_clock=lambda: float(NOW)))
         door = SocketDoor(
             site.gatehouse,
             DoorSettings(heartbeats=True, fin_departs=False),

@@ -403,4 +403,4 @@ def test_a_name_that_cannot_be_shown_is_not_who_it_is() -> None:
         (("spiffe://t/alice",), "spiffe://t/alice"),
     ):
         peer = Peer("", certificate=ClientCertificate(names, "ab" * 32, 0.0, 10.0))
-        assert gate.judge(request(), peer) == Pass(identity=f"mtls:{told}")
+        assert gate.judge(request(), peer) == Pass(identity=f"mtls:{told}", until=10.0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from typing import Final
 
 from underpass.gatehouse.house import House
@@ -19,6 +20,7 @@ from underpass.gatehouse.own_answers import OwnAnswer, denied, over_quota, own_a
 from underpass.gatehouse.ports import Peer
 from underpass.gatehouse.proof import PROOF_HEADER_LOWER, ProofRequest
 from underpass.gatehouse.rewrite import base_path, has_dot_segment, origin_host, rewrite
+from underpass.guard.holds import Hold
 from underpass.guard.outcomes import REFUSED, Deny, Later, NeedsBody, Pass
 from underpass.http.errors import HeadInvalid
 from underpass.http.jsonrpc import carries_jsonrpc
@@ -40,6 +42,10 @@ class Admitted:
     """Who it is, as far as a gate knows (``Pass.identity``)."""
     strip: tuple[bytes, ...] = ()
     """The fields with the credential that passed (``Pass.strip``)."""
+    until: float = inf
+    """When what let it in ends (``Pass.until``)."""
+    holds: tuple[Hold, ...] = ()
+    """What may be taken back before (``Pass.holds``)."""
 
 
 class OwnPage(Enum):
@@ -78,6 +84,8 @@ def conclude(
     house: House, head: RequestHead, peer: Peer, judged: Pass | Deny
 ) -> Admitted | OwnAnswer:
     """Go on with the verdict of the gates."""
+    if isinstance(judged, Pass) and judged.is_over(house.wall_clock):
+        judged = _judge_again(house, head, peer)
     if isinstance(judged, Deny):
         house.books.denied += 1
         return denied(judged)
@@ -114,7 +122,9 @@ def conclude(
         if over is not None:
             return over_quota(over)
     is_jsonrpc = settings.kind is Kind.MCP and carries_jsonrpc(head)
-    return Admitted(request, is_jsonrpc, target, judged.identity, judged.strip)
+    return Admitted(
+        *(request, is_jsonrpc, target, judged.identity, judged.strip, judged.until, judged.holds)
+    )
 
 
 def _admit_to_own_page(
@@ -127,6 +137,12 @@ def _admit_to_own_page(
         house.books.denied += 1
         return denied(REFUSED)
     return OWN_PAGE
+
+
+def _judge_again(house: House, head: RequestHead, peer: Peer) -> Deny:
+    """What is said to a visitor whose pass has ended while another gate was waited for."""
+    judged = house.guard.judge_http(head, peer)
+    return judged if isinstance(judged, Deny) else REFUSED
 
 
 def _proof(house: House, head: RequestHead) -> ProofRequest | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from underpass.gatehouse.admission import Admitted
 from underpass.gatehouse.exchange_http import HttpExchange
 from underpass.gatehouse.house import House
@@ -16,5 +18,7 @@ def begin_admitted(
     if house.mcp is not None:
         visitor = house.mcp.attend(visitor, head, admitted.target)
     exchange = HttpExchange(house, visitor, head)
+    if admitted.until != inf or admitted.holds:
+        exchange.ending = house.endings.enter(exchange, admitted.until, admitted.holds)
     exchange.begin(admitted.request, is_jsonrpc=admitted.is_jsonrpc)
     return exchange

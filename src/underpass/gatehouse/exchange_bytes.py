@@ -11,6 +11,7 @@ import asyncio
 from underpass.gatehouse import proof
 from underpass.gatehouse.arm import FIRST_BYTE_SECONDS
 from underpass.gatehouse.books import ExchangeRecord
+from underpass.gatehouse.endings import Ending
 from underpass.gatehouse.foreign import judge_foreign
 from underpass.gatehouse.house import Dial, House
 from underpass.gatehouse.observed import note_denied, note_proof
@@ -18,6 +19,7 @@ from underpass.gatehouse.origin.connection import OriginConnection
 from underpass.gatehouse.ports import Peer, Visitor
 from underpass.guard.gates import Deny
 from underpass.http.messages import Headers
+from underpass.http.websocket import POLICY, FrameBoundary, close_frame
 
 MAX_EARLY_BYTES = 1024 * 1024
 # What may come before the origin answers the dial. A lane's credit is smaller; a local door's
@@ -35,7 +37,9 @@ class ByteExchange:
         "_dial",
         "_down_ended",
         "_early",
+        "_ending",
         "_first_byte",
+        "_frames",
         "_house",
         "_over",
         "_peer",
@@ -61,6 +65,9 @@ class ByteExchange:
         self._status = 0
         self._started = house.loop.time()
         self._first_byte: float | None = None
+        self._ending: Ending | None = None
+        self._frames: FrameBoundary | None = None
+        """Of what goes to the visitor of a WebSocket that may have to be ended."""
         house.books.open_bytes += 1
 
     # How an exchange begins: one of these three.
@@ -84,8 +91,19 @@ class ByteExchange:
         else:
             self._judge_and_dial()
 
-    def begin_upgraded(self, connection: OriginConnection, started: float, rest: bytes) -> None:
+    def begin_upgraded(
+        self,
+        connection: OriginConnection,
+        started: float,
+        rest: bytes,
+        *,
+        ending: Ending | None = None,
+        is_websocket: bool = False,
+    ) -> None:
         """Go on with a connection on which the origin has answered 101, then ``rest``."""
+        self._ending = ending
+        if ending is not None and is_websocket:
+            self._frames = FrameBoundary()
         self._peer = None
         self._started = started
         self._status = 101
@@ -94,6 +112,21 @@ class ByteExchange:
         connection.user = self
         if rest:
             self.origin_data(memoryview(rest))
+
+    # Endable
+
+    def admission_over(self, code: str) -> None:
+        """See ``Endable``. A WebSocket is closed by a frame where one may stand and is taken."""
+        frames = self._frames
+        if self._over or frames is None or not frames.is_between_frames or self._visitor.room <= 0:
+            self._break(code)
+            return
+        if self._connection is not None:
+            self._connection.abort()
+        self._close(code)
+        self._visitor.send_data(close_frame(POLICY, code))
+        self._visitor.send_end()
+        self._visitor.stop(code)
 
     # The visitor's side (ports.Exchange).
 
@@ -178,6 +211,8 @@ class ByteExchange:
             self._first_byte = self._house.loop.time()
         part = bytes(data)
         self._house.books.bytes_down += len(part)
+        if self._frames is not None:
+            self._frames.receive_data(part)
         if not self._visitor.send_data(part) and not self._over:
             connection.pause()
 
@@ -277,6 +312,8 @@ class ByteExchange:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._ending is not None:
+            self._ending.over()
         house.books.open_bytes -= 1
         if house.on_exchange is not None and self._started >= 0:
             now = None if code else house.loop.time()

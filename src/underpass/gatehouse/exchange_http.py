@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from underpass.gatehouse.books import ExchangeRecord
+from underpass.gatehouse.endings import Ending
 from underpass.gatehouse.exchange_bytes import ByteExchange
 from underpass.gatehouse.house import Dial, House
 from underpass.gatehouse.observed import note_denied
@@ -70,6 +71,7 @@ class HttpExchange:
         "_status",
         "_undrained",
         "_visitor",
+        "ending",
     )
 
     def __init__(
@@ -99,6 +101,8 @@ class HttpExchange:
         self._request_over = head.body == NO_BODY
         self._head_sent = False
         self._over = False
+        self.ending: Ending | None = None
+        """Of what let the visitor in, if it has one."""
         house.books.open_http += 1
 
     # How an exchange begins: one of these two.
@@ -123,6 +127,19 @@ class HttpExchange:
         if answer.gate is not None:
             note_denied(self._visitor, answer.gate)
         self._answer(answer)
+
+    # Endable
+
+    def admission_over(self, code: str) -> None:
+        """See ``Endable``."""
+        if self._bytes is not None:
+            self._bytes.admission_over(code)
+        elif self._head_sent or self._over:
+            self._break(code)
+        else:
+            if self._dial is not None:
+                self._dial.cancel()
+            self._answer(own_answer(code))
 
     # The visitor's side (ports.Exchange).
 
@@ -338,7 +355,10 @@ class HttpExchange:
         house.books.open_http -= 1
         rest = self._reader.take_rest()
         connection.reader = None
-        self._bytes.begin_upgraded(connection, self._started, rest)
+        is_websocket = self._head.upgrade.lower() == b"websocket"
+        self._bytes.begin_upgraded(
+            connection, self._started, rest, ending=self.ending, is_websocket=is_websocket
+        )
         if self._early:
             self._bytes.data_received(bytes(self._early))
         if self._early_end:
@@ -450,6 +470,8 @@ class HttpExchange:
         self._dial = None
         self._noted = None
         self._out = []
+        if self.ending is not None:
+            self.ending.over()
         house.books.open_http -= 1
         if self._report is not None:
             self._report(

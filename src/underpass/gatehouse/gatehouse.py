@@ -246,6 +246,7 @@ class Gatehouse:
         """Close every connection to the origin. Idempotent. Exchanges still open are abandoned:
         let their carriers end them before."""
         self._house.pool.close()
+        self._house.endings.close()
         self._watch.close()
         if self._house.inner is not None:
             self._house.inner.close()

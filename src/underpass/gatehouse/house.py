@@ -9,6 +9,7 @@ from typing import Protocol
 
 from underpass.gatehouse.arm import ProbeArm
 from underpass.gatehouse.books import Books, ExchangeRecord
+from underpass.gatehouse.endings import Endings
 from underpass.gatehouse.held_budget import HeldBudget
 from underpass.gatehouse.inner_app import InnerApp
 from underpass.gatehouse.mcp.care import McpCare
@@ -67,7 +68,7 @@ class House:
     proofs: ProofChecker
     cors: Cors | None
     wall_clock: Callable[[], float]
-    """Unix time, for proofs."""
+    """Unix time, for proofs and for what lets visitors in until then."""
     on_exchange: Callable[[ExchangeRecord], None] | None
     public_hosts: frozenset[bytes]
     """Host values (lower case) under which this tunnel is public."""
@@ -87,3 +88,8 @@ class House:
     """Of the measurement that is under way."""
     inner: InnerApp | None = None
     """Pages of our own, beside the origin."""
+    endings: Endings = field(init=False)
+    """When what let visitors in ends."""
+
+    def __post_init__(self) -> None:
+        self.endings = Endings(self.loop, self.wall_clock)

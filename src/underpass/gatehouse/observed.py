@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from underpass.gatehouse.endings import REASONS
 from underpass.gatehouse.ports import Exchange, Visitor
 from underpass.http.messages import NO_BODY, Headers, RequestHead, ResponseHead
 from underpass.observe.meter import INFORM_BYTES
@@ -98,6 +99,8 @@ class Observed:
     def stop(self, code: str) -> None:
         """Take no more of the request."""
         self._visitor.stop(code)
+        if code in REASONS:  # a WebSocket that was closed by a frame of ours is not complete
+            self._break(code)
 
     def drained(self, count: int) -> None:
         """The visitor may send ``count`` bytes more."""

@@ -29,6 +29,9 @@ _OWN: Final = {
         Answer(400, "target-outside-base", "the path may not hold dot segments here"),
         Answer(400, "path-ambiguous", "this path could be read in two ways, so no gate judges it"),
         Answer(429, "quota-reached", "this tunnel has carried as much as it may for now"),
+        # No 401: it asks to come again, and the service may have been asked already.
+        Answer(403, "admission-ended", "what let you in has ended before the answer came"),
+        Answer(403, "admission-revoked", "what let you in was taken back before the answer came"),
         Answer(503, "gate-away", "nobody can say now whether you may pass", 2),
         Answer(400, "head-invalid", "this is no valid HTTP request", closes=True),
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from underpass.guard.checks import Gate
+from underpass.guard.holds import Hold
 from underpass.guard.outcomes import PASSED, REFUSED, Deny, Later, NeedsBody, Outcome, Pass
 from underpass.guard.peer import Peer
 from underpass.http.messages import Headers, RequestHead
@@ -32,8 +33,8 @@ def judge_choices(choices: Choices, head: RequestHead, peer: Peer) -> Outcome:
 
 
 def any_of(choices: Choices, ask: Ask) -> Outcome:
-    """Pass if one choice passes. Whatever credential of ours another would have taken off at once
-    is taken off too."""
+    """Pass if one choice passes: of several, the one that lasts longest. Whatever credential of
+    ours another would have taken off at once is taken off too."""
     if len(choices) == 1:
         return all_of(choices[0], ask)
     passed: Pass | None = None
@@ -42,7 +43,7 @@ def any_of(choices: Choices, ask: Ask) -> Outcome:
     for choice in choices:
         outcome = all_of(choice, ask)
         if isinstance(outcome, Pass):
-            passed = outcome if passed is None else both(passed, outcome)
+            passed = outcome if passed is None else _either(passed, outcome)
         elif isinstance(outcome, Deny):
             denials.append(outcome)
         else:
@@ -89,13 +90,25 @@ def named(outcome: Outcome, gate: Gate) -> Outcome:
 
 
 def both(first: Pass, second: Pass) -> Pass:
-    """What two passes amount to; where they differ in target or identity, the first counts."""
+    """What two passes amount to that are both needed: it ends when either does. Where they differ
+    in target or identity, the first counts."""
     if first is PASSED:
         return second
     if second is PASSED:
         return first
+    return _joined(first, second, min(first.until, second.until), first.holds + second.holds)
+
+
+def _either(first: Pass, second: Pass) -> Pass:
+    """What two passes amount to of which either would do."""
+    lasting = max(first, second, key=lambda said: (said.until, not said.holds))
+    return _joined(first, second, lasting.until, lasting.holds)
+
+
+def _joined(first: Pass, second: Pass, until: float, holds: tuple[Hold, ...]) -> Pass:
     strip = first.strip + tuple(name for name in second.strip if name not in first.strip)
-    return Pass(strip, first.target or second.target, first.identity or second.identity)
+    target, identity = first.target or second.target, first.identity or second.identity
+    return Pass(strip, target, identity, until, holds)
 
 
 def _every_one(waiting: list[NeedsBody | Later], so_far: Pass) -> Outcome:

@@ -103,10 +103,11 @@ class JwtGate:
         return self._judge_claims(field, payload)
 
     def _judge_claims(self, field: bytes, payload: bytes) -> Pass | Deny:
-        subject = judge_claims(payload, self._wanted, self._wall_clock())
-        if subject is None:
+        claims = judge_claims(payload, self._wanted, self._wall_clock())
+        if claims is None:
             return WRONG
-        return Pass((field,), identity=f"jwt:{subject}" if subject else "jwt")
+        identity = f"jwt:{claims.subject}" if claims.subject else "jwt"
+        return Pass((field,), identity=identity, until=claims.until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt", "application/j
 _BRINGS_KEYS: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
 _KEY_ID: Final = re.compile(r"[ -~]{1,256}")
 _SUBJECT: Final = re.compile(r"[!-~]{1,128}")
+_NEVER: Final = 2**53
+# A whole number of JSON may be too large for a float.
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,16 @@ def read_header(token: bytes, algorithms: Sequence[str]) -> TokenHeader | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token that opens the door says of its bearer."""
+
+    subject: str
+    """Whose it is; "" if it does not say in a form that can be shown."""
+    until: float
+    """When it opens the door no more, in Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What the claims of a token must say."""
 
@@ -68,9 +80,9 @@ class Wanted:
     leeway: int
 
 
-def judge_claims(payload: bytes, wanted: Wanted, now: float) -> str | None:
-    """Whose token it is ("" if it does not say in a form that can be shown), or None if it does
-    not open this door now. ``payload`` is what was signed."""
+def judge_claims(payload: bytes, wanted: Wanted, now: float) -> Claims | None:
+    """What the token says, or None if it does not open this door now. ``payload`` is what was
+    signed."""
     claims = _read_object(payload)
     if claims is None or claims.get("iss") != wanted.issuer:
         return None
@@ -80,22 +92,23 @@ def judge_claims(payload: bytes, wanted: Wanted, now: float) -> str | None:
         wanted.audiences.intersection(audiences)
     ):
         return None
-    if not _is_timely(claims, wanted.leeway, now):
-        return None
+    until = _find_end(claims, wanted.leeway, now)
     subject = claims.get("sub")
-    if subject is None:
-        return ""
-    if not isinstance(subject, str):
+    if until is None or not (subject is None or isinstance(subject, str)):
         return None
-    return subject if _SUBJECT.fullmatch(subject) else ""
+    return Claims(subject if subject and _SUBJECT.fullmatch(subject) else "", until)
 
 
-def _is_timely(claims: Mapping[str, Any], leeway: int, now: float) -> bool:
-    """It must say when it ends; when it begins and was made may be left out."""
+def _find_end(claims: Mapping[str, Any], leeway: int, now: float) -> float | None:
+    """Its end, leeway included; None if it is not its time. It must say when it ends; when it
+    begins and was made may be left out."""
     ends, begins, made = claims.get("exp"), claims.get("nbf"), claims.get("iat")
     if not _is_time(ends) or now >= ends + leeway:
-        return False
-    return all(each is None or (_is_time(each) and now >= each - leeway) for each in (begins, made))
+        return None
+    for each in (begins, made):
+        if each is not None and not (_is_time(each) and now >= each - leeway):
+            return None
+    return float(min(ends + leeway, _NEVER))
 
 
 def _is_time(value: object) -> TypeGuard[float]:

@@ -45,7 +45,7 @@ class MtlsGate:
         if self._names and name is None:
             return REFUSED
         name = name or next(filter(_SHOWABLE.fullmatch, shown.names), shown.fingerprint[:16])
-        return Pass(identity=f"mtls:{name}")
+        return Pass(identity=f"mtls:{name}", until=shown.not_after)
 
 
 def make_mtls(spec: GateSpec, materials: Materials) -> MtlsGate:

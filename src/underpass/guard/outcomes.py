@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
+from underpass.guard.holds import Hold
 from underpass.http.messages import Headers
 
 LATER_SECONDS: Final = 10.0
@@ -23,6 +25,16 @@ class Pass:
     identity: str = ""
     """Who it is, as far as the gate knows, in a form that may be shown and counted by: the gate's
     kind, a colon and a name; "" where gates tell nobody apart."""
+    until: float = inf
+    """When what let the visitor in ends, in Unix seconds: what still runs under it ends then."""
+    holds: tuple[Hold, ...] = ()
+    """What may be taken back before: what runs under any of them ends at once then."""
+
+    def is_over(self, wall_clock: Callable[[], float]) -> bool:
+        """Whether nothing may begin by this pass any more."""
+        return (self.until != inf and wall_clock() >= self.until) or (
+            bool(self.holds) and any(hold.is_cut for hold in self.holds)
+        )
 
 
 @dataclass(frozen=True, slots=True)

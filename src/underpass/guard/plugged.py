@@ -16,12 +16,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import entry_points
+from math import isnan
 from typing import Final, cast
 
 import msgspec
 
 from underpass.guard.checks import Gate
 from underpass.guard.errors import GateNotLoaded
+from underpass.guard.holds import Hold
 from underpass.guard.materials import GateMaker, Materials
 from underpass.guard.outcomes import AWAY, Deny, Later, NeedsBody, Outcome, Pass
 from underpass.guard.peer import Peer
@@ -119,7 +121,10 @@ def _sound_pass(said: Pass) -> Pass:
         raise ValueError("a Pass that holds no names of fields, or an odd identity")
     if said.target is not None and not is_target(said.target):
         raise ValueError("a Pass with a target that is none")
-    return replace(said, strip=strip)
+    until = float(said.until)
+    if isnan(until) or not all(isinstance(hold, Hold) for hold in said.holds):
+        raise ValueError("a Pass whose end cannot be told")
+    return replace(said, strip=strip, until=until, holds=tuple(said.holds))
 
 
 def _sound_deny(said: Deny) -> Deny:

@@ -68,7 +68,7 @@ class Books:
         """``lease_left``: seconds until the tunnel's lease ends, as granted at this moment."""
         self.now = now
         self.unix = unix
-        """For documents only."""
+        """For documents, and for what ends elsewhere; nothing of ours is judged by it."""
         self.lease_left = lease_left
         self.place: Place | None = None
         """None until the tunnel's public URL is known."""
@@ -242,13 +242,17 @@ class Books:
             return None
         return grant if self.lease_left() > 0 else None
 
-    def look_up_access(self, token: bytes) -> Grant | None:
-        """The grant that ``token`` stands for, if it is good at this moment, at this place."""
+    def look_up_access(self, token: bytes) -> Access | None:
+        """What ``token`` stands for, if it is good at this moment, at this place."""
         access = self._access.get(hash_token(token))
         if access is None or self.now() >= access.expires_at or self.lease_left() <= 0:
             return None
-        grant, place = access.grant, self.place
-        return grant if place is not None and grant.resource == place.resource else None
+        place = self.place
+        return access if place is not None and access.grant.resource == place.resource else None
+
+    def unix_of(self, moment: float) -> float:
+        """A moment of ``now`` in Unix seconds, as the two clocks stand."""
+        return self.unix() + moment - self.now()
 
     def find_for_revocation(self, token: str) -> Grant | None:
         """The grant of a token of either kind that a client wants to be rid of."""
@@ -261,11 +265,12 @@ class Books:
         return grant
 
     def revoke(self, family: bytes) -> None:
-        """Forget a grant and every token of it. Idempotent."""
+        """Forget a grant and every token of it, and end what runs under it. Idempotent."""
         grant = self._grants.pop(family, None)
         if grant is not None:
             for digest in grant.access:
                 self._access.pop(digest, None)
+            grant.hold.cut()
 
     def revoke_all(self) -> None:
         """Forget all that was given."""

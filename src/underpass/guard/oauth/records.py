@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, ClientMixin, TokenMixin
 
+from underpass.guard.holds import Hold
 from underpass.guard.oauth.place import SCOPE
 from underpass.guard.oauth.redirects import is_among
 from underpass.guard.secrets import hash_token
@@ -129,6 +130,8 @@ class Grant(TokenMixin):
     """... and until when it may come once more."""
     access: list[bytes] = field(default_factory=list, repr=False)
     """Digests of its access tokens, the newest last."""
+    hold: Hold = field(default_factory=Hold, repr=False, compare=False)
+    """What runs under it hangs on this."""
 
     def check_client(self, client: Client) -> bool:
         """Whether it was given to ``client``."""
