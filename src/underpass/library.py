@@ -105,6 +105,7 @@ def open(
     timeout: float = OPEN_TIMEOUT_SECONDS,
     oauth: OAuthOptions | None = None,
     tell_visitor: bool = False,
+    pass_env: Iterable[str] = (),
 ) -> Opening:
     """Declare a tunnel to ``origin`` (as on the command line; a number is a port).
 
@@ -112,7 +113,8 @@ def open(
     ``/hooks/*=signature:github``, ``seconds`` is the lease; ``mcp`` says that the origin is an MCP
     server, as ``mcp+http://`` does. ``oauth`` says how people sign in at an ``oauth`` gate (by
     itself: the owner lets them in by ``underpass approve``), ``tell_visitor`` that the origin hears
-    who came. Enter it with ``async with`` or ``with``; that returns when a first proof has passed
+    who came, ``pass_env`` which variables a server behind ``mcp+stdio:`` gets, by their names.
+    Enter it with ``async with`` or ``with``; that returns when a first proof has passed
     and raises the ``UnderpassError`` that stood in the way, with nothing left behind.
     """
     from underpass.api.places import runtime_dir, state_dir
@@ -126,6 +128,7 @@ def open(
         rules=rules,
         public=public,
         lease=LeaseTerms(owner=owner, purpose=purpose, seconds=seconds),
+        pass_env=tuple(pass_env),
     )
     options = OpenOptions(
         state_dir=state_dir(),

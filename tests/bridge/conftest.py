@@ -6,14 +6,16 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import mcp
 import pytest
 import uvicorn
+import uvloop
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -26,6 +28,16 @@ DEADLINE = 40.0
 BASE = "http://localhost"
 
 
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Each side on its own loop: the bridge is a process of its own on the stdlib's; its keeper
+    lives in ours, on uvloop, which would also leave copies of a program's pipes in it."""
+    if item.path.name == "test_keeper.py":
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
+
+
 @pytest.fixture
 def short(tmp_path: Path):
     """A directory for sockets, whose paths are limited."""
@@ -36,11 +48,11 @@ def short(tmp_path: Path):
 
 @asynccontextmanager
 async def bridged(
-    directory: Path, command: tuple[str, ...] = COMMAND, **more: float
+    directory: Path, command: tuple[str, ...] = COMMAND, **more: Any
 ) -> AsyncIterator[tuple[Bridge, Path]]:
     """A bridge in this process, with limits of its own."""
     socket = directory / "s"
-    settings = BridgeSettings(command=command, socket=str(socket), **more)  # type: ignore[arg-type]
+    settings = BridgeSettings(command=command, socket=str(socket), **more)
     async with serving(settings) as bridge:
         config = uvicorn.Config(
             bridge.application, uds=str(socket), lifespan="off", log_config=None, ws="none"

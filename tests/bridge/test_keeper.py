@@ -13,7 +13,12 @@ import pytest
 from tests.bridge.conftest import COMMAND, DEADLINE, client_of, until
 from tests.bridge.test_app import process_of
 
-from underpass.bridge.errors import BridgeBroken, StdioServerEnded, StdioServerNotFound
+from underpass.bridge.errors import (
+    BridgeBroken,
+    StdioServerEnded,
+    StdioServerNotFound,
+    VariableNotSet,
+)
 from underpass.bridge.keeper import BridgeKeeper
 
 
@@ -57,6 +62,15 @@ async def test_a_program_that_is_not_there(short: Path):
         await BridgeKeeper(("/no/such/server", "--token=hush"), short).start()
     assert caught.value.code == "stdio-server-not-found"
     assert "hush" not in str(caught.value)
+    assert os.listdir(short) == []
+
+
+async def test_a_variable_that_is_not_set(short: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SET_KEY", "hush")
+    with pytest.raises(VariableNotSet) as caught:
+        await BridgeKeeper(COMMAND, short, ("SET_KEY", "UNSET_KEY", "OTHER_KEY")).start()
+    assert caught.value.code == "variable-not-set"
+    assert caught.value.message == "cannot pass on UNSET_KEY, OTHER_KEY: not set here"
     assert os.listdir(short) == []
 
 

@@ -214,6 +214,12 @@ async def test_completion_completes_the_names_of_open_tunnels(underpass, tools):
     assert done.out == "plain,tools\n"
 
 
+async def test_completion_completes_the_names_of_variables_and_tells_no_value(underpass):
+    words = {"COMP_WORDS": "underpass open 'mcp+stdio:x' --pass-env CANARY_K", "COMP_CWORD": "4"}
+    done = await underpass(_UNDERPASS_COMPLETE="bash_complete", CANARY_KEY="hush", **words)
+    assert done.out == "plain,CANARY_KEY\n"
+
+
 def test_no_code_in_the_source_is_missing_from_the_table_or_stands_there_twice():
     source = Path(underpass_package.__file__).parent
     written = [

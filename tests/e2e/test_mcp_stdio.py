@@ -14,14 +14,18 @@ import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
 from tests.bridge.test_app import HELLO, JSON
+from tests.bridge.test_rude_programs import SERVER as RUDE
 from tests.e2e.mcp_stage import ERAS, SESSIONS, STATELESS, python_client, stdio_origin
-from tests.e2e.stage import PATIENCE, Stage
+from tests.e2e.stage import PATIENCE, Stage, processes_with
 from tests.e2e.visitors import get
 from tests.guard.issuer import AUDIENCE, KEYS, claims, sign
 
+MARKED = ("--pass-env", "UNDERPASS_RUNTIME_DIR")
+"""So that the stage knows the program as its own."""
+
 
 async def test_it_closes_without_a_trace(stage: Stage):
-    tunnel = await stage.open(stdio_origin())
+    tunnel = await stage.open(stdio_origin(), *MARKED)
     async with asyncio.timeout(PATIENCE), python_client(SESSIONS, tunnel) as client:
         assert (await client.call_tool("add", {"a": 1, "b": 1})).structured_content == {"result": 2}
         assert (await tunnel.stop()) == 130
@@ -30,9 +34,13 @@ async def test_it_closes_without_a_trace(stage: Stage):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends programs with their parent")
 async def test_no_server_outlives_a_killed_tunnel(stage: Stage):
-    tunnel = await stage.open(stdio_origin())
+    tunnel = await stage.open(stdio_origin(), *MARKED)
     async with asyncio.timeout(PATIENCE), python_client(STATELESS, tunnel) as client:
-        await client.call_tool("add", {"a": 1, "b": 1})
+        found = (await client.call_tool("process", {})).structured_content
+        assert found is not None
+        assert any(
+            line.startswith(f"{found['result']}:") for line in processes_with(str(stage.runtime))
+        )
     await tunnel.stop(signal.SIGKILL)
     await stage.processes_gone()
     # What a killed process leaves on disk is the next one's to remove.
@@ -78,6 +86,26 @@ async def test_a_program_that_ends_at_once_opens_nothing(stage: Stage, tmp_path:
 async def test_a_program_that_is_not_there(stage: Stage):
     done = await stage.run("open", "mcp+stdio:no-such-server --flag", "--json")
     assert (done.code, done.lines[-1]["error"]["code"]) == (2, "stdio-server-not-found")
+    assert await stage.leftovers() == []
+
+
+async def test_a_program_gets_the_variables_that_are_named_and_no_others(stage: Stage):
+    rude = f"mcp+stdio:{sys.executable} {RUDE}"
+    secrets = {"CANARY_KEY": "hush", "NAMED_KEY": "for the server"}
+    tunnel = await stage.open(rude, "--pass-env", "NAMED_KEY", **secrets)
+    ask = {"name": "environment"}
+    async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(trust_env=False) as client:
+        fields = {**JSON, **tunnel.bearer}
+        begun = await client.post(f"{tunnel.url}/mcp", json=HELLO, headers=fields)
+        fields |= {"Mcp-Session-Id": begun.headers["mcp-session-id"]}
+        call = {"jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": ask}
+        answer = await client.post(f"{tunnel.url}/mcp", json=call, headers=fields)
+    assert "for the server" in answer.text
+    assert "hush" not in answer.text
+    assert "UNDERPASS" not in answer.text
+    await tunnel.stop()
+    done = await stage.run("open", rude, "--pass-env", "NAMED_KEY", "--json")
+    assert (done.code, done.lines[-1]["error"]["code"]) == (2, "variable-not-set")
     assert await stage.leftovers() == []
 
 

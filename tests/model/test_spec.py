@@ -85,7 +85,7 @@ def test_every_example_of_a_gate_is_read_and_written_back() -> None:
 
 def test_every_example_of_a_spec_is_whole_and_written_back() -> None:
     texts = examples(spec.__doc__)
-    assert len(texts) == 11
+    assert len(texts) == 12
     for text in texts:
         read = parse_spec(text)
         read.validate()
@@ -219,6 +219,7 @@ def specs(draw: st.DrawFn) -> TunnelSpec:
         cors=tuple(draw(st.lists(st.just("https://app.example.com"), max_size=2))),
         tls=draw(st.sampled_from(["terminate", "passthrough"])),
         health=draw(st.sampled_from(["proof", "tcp"])),
+        pass_env=tuple(draw(st.lists(st.sampled_from(["A_KEY", "_x", "B2"]), max_size=2))),
     )
 
 
@@ -409,6 +410,11 @@ BAD_SPECS = {
     "tcp://h:1 --health-path /": "option-conflict",
     "tcp://h:1 --cors https://a": "option-conflict",
     "tcp://h:1 --host-header origin": "option-conflict",
+    "3001 --pass-env A_KEY": "option-conflict",
+    "3001 --mcp --pass-env A_KEY": "option-conflict",
+    "mcp+stdio:x --pass-env 2A": "option-invalid",
+    "mcp+stdio:x --pass-env ''": "option-invalid",
+    "mcp+stdio:x --pass-env A_KEY=mysecret": "option-invalid",
     "": "spec-unreadable",
     "3001 --purpose 'open": "spec-unreadable",
     "3001 --open": "spec-unreadable",

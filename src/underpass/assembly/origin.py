@@ -23,14 +23,14 @@ class Delivery:
 async def deliver(spec: TunnelSpec, runtime_dir: Path, stack: AsyncExitStack) -> Delivery:
     """The place to deliver to; for ``mcp+stdio:`` a bridge is started, which ends with ``stack``.
 
-    Raises ``StdioServerNotFound``, ``StdioServerEnded`` or ``BridgeBroken``.
+    Raises ``StdioServerNotFound``, ``VariableNotSet``, ``StdioServerEnded`` or ``BridgeBroken``.
     """
     if not spec.origin.command:
         return Delivery(spec.origin, spec.health_path, is_ours=False)
     from underpass.bridge.keeper import BridgeKeeper
     from underpass.bridge.settings import HEALTH
 
-    keeper = BridgeKeeper(spec.origin.command, runtime_dir)
+    keeper = BridgeKeeper(spec.origin.command, runtime_dir, spec.pass_env)
     await keeper.start()
     stack.push_async_callback(keeper.stop)
     origin = parse_origin(f"mcp+unix://{keeper.socket}")

@@ -37,6 +37,11 @@ class Bridge:
         self._stateless = Stateless(settings, self.children, self._sessions, group)
         self.application = RequestBodyLimitMiddleware(self._handle, MAX_BODY)
 
+    @property
+    def under_way(self) -> int:
+        """Requests without a session that have no answer yet."""
+        return self._stateless.under_way
+
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path == ENDPOINT:

@@ -1,30 +1,26 @@
 """One process of the server program: its messages, its words on stderr, its sure end.
 
-The official SDK's stdio transport starts and stops it (close stdin, wait, SIGTERM, SIGKILL to the
-whole group). What is added here: it dies with this process, its stderr is read all the time, kept
-and shown, and it must show that it speaks before anybody is given to it.
+It gets the few variables that every client of the official SDK gives such a program, and those that
+the user has named: nothing else of the environment that the tunnel was opened in. It dies with this
+process, and it must show that it speaks before anybody is given to it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp import StdioServerParameters
-from mcp.client.stdio import stdio_client
-from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCMessage, JSONRPCRequest
+from mcp.client.stdio import get_default_environment
+from mcp_types import JSONRPCMessage, JSONRPCRequest, jsonrpc_message_adapter
 
+from underpass.bridge.program import LineTooLong, ProgramOver, StdioProgram
 from underpass.bridge.settings import BridgeSettings
 from underpass.drivers.launcher import launcher
-from underpass.drivers.process import LineSplitter
 
 KEPT_LINES: Final = 50
 _GREETING: Final = "underpass-greeting"
@@ -38,13 +34,10 @@ class Child:
     """A running process. Made by ``running_child``; used by one session."""
 
     def __init__(
-        self,
-        read: MemoryObjectReceiveStream[SessionMessage | Exception],
-        write: MemoryObjectSendStream[SessionMessage],
-        words: deque[str],
+        self, program: StdioProgram, words: deque[str], show: Callable[[str], None]
     ) -> None:
-        self._read = read
-        self._write = write
+        self._program = program
+        self._show = show
         self.words = words
         """The last lines of its stderr."""
         self.has_answered = False
@@ -54,7 +47,7 @@ class Child:
     @property
     def is_over(self) -> bool:
         """Whether it has ended, as far as that shows without reading."""
-        return self._is_over or not self._read.statistics().open_send_streams
+        return self._is_over or self._program.is_over
 
     def release(self) -> None:
         """Nobody needs it any more: whoever started it stops it. Idempotent."""
@@ -66,9 +59,10 @@ class Child:
 
     async def send(self, message: JSONRPCMessage) -> None:
         """Write one message. Raises ``ServerEnded``."""
+        text = message.model_dump_json(by_alias=True, exclude_unset=True)
         try:
-            await self._write.send(SessionMessage(message))
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await self._program.write_line(text.encode())
+        except ProgramOver:
             self._is_over = True
             raise ServerEnded from None
 
@@ -76,13 +70,20 @@ class Child:
         """The next message; lines that are none are passed over. Raises ``ServerEnded``."""
         while True:
             try:
-                received = await self._read.receive()
-            except (anyio.EndOfStream, anyio.ClosedResourceError):
+                line = await self._program.read_line()
+            except ProgramOver as over:
+                if isinstance(over, LineTooLong) and not self._is_over:
+                    self._show("its line is too long for a message; it is ended")
                 self._is_over = True
                 raise ServerEnded from None
-            if isinstance(received, SessionMessage):
-                self.has_answered = True
-                return received.message
+            try:
+                message = jsonrpc_message_adapter.validate_json(
+                    line.decode(errors="replace"), by_name=False
+                )
+            except ValueError:
+                continue
+            self.has_answered = True
+            return message
 
     async def greet(self, seconds: float) -> None:
         """Ping it, which every revision allows before anything else, and wait for any answer at
@@ -109,38 +110,13 @@ async def running_child(
         show(line)
 
     argv = (*launcher(signal.SIGTERM, placed=True), *settings.command)
-    parameters = StdioServerParameters(
-        command=argv[0], args=list(argv[1:]), env=dict(os.environ), encoding_error_handler="replace"
-    )
-    reading, writing = os.pipe()
-    with os.fdopen(writing, "w") as errlog:
-        pipe = os.fdopen(reading, "rb", buffering=0)
-        loop = asyncio.get_running_loop()
-        listening, _ = await loop.connect_read_pipe(lambda: _Stderr(hear), pipe)
-        try:
-            async with stdio_client(parameters, errlog) as (read, write):
-                errlog.close()  # the program has its own copy; ours would keep the pipe open
-                # The SDK names only what a session needs of them.
-                yield Child(
-                    cast("MemoryObjectReceiveStream[SessionMessage | Exception]", read),
-                    cast("MemoryObjectSendStream[SessionMessage]", write),
-                    words,
-                )
-        finally:
-            listening.close()
+    program = await StdioProgram.start(argv, _environment(settings.pass_env), hear)
+    try:
+        yield Child(program, words, show)
+    finally:
+        await program.stop()
 
 
-class _Stderr(asyncio.Protocol):
-    """Reads lines in bounded memory."""
-
-    def __init__(self, hear: Callable[[str], None]) -> None:
-        self._hear = hear
-        self._splitter = LineSplitter(64 * 1024)
-
-    def data_received(self, data: bytes) -> None:
-        for line in self._splitter.feed(data):
-            self._hear(line)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        for line in self._splitter.end():
-            self._hear(line)
+def _environment(names: tuple[str, ...]) -> dict[str, str]:
+    named = {name: os.environ[name] for name in names if name in os.environ}
+    return {**get_default_environment(), **named}

@@ -19,6 +19,20 @@ class StdioServerNotFound(Misuse):
 
 
 @dataclass(eq=False)
+class VariableNotSet(Misuse):
+    """``--pass-env`` names a variable that is not there to be passed on."""
+
+    names: tuple[str, ...]
+
+    code = "variable-not-set"
+    sentence = "cannot pass on {listed}: not set here"
+    hint_text = "export it where underpass is started; its value belongs in no option"
+
+    def _facts(self) -> dict[str, object]:
+        return {"listed": ", ".join(self.names)}
+
+
+@dataclass(eq=False)
 class StdioServerEnded(Setup):
     """The server program ended before it had answered anything."""
 

@@ -31,6 +31,7 @@ def judge(body: bytes, request: Request) -> JSONRPCRequest | Response:
     """The request, or the answer that refuses it, in the words of 2026-07-28."""
     try:
         decoded = json.loads(body)
+        json.dumps(decoded, ensure_ascii=False).encode()  # half a surrogate pair cannot be told
     except (ValueError, RecursionError):
         return _refusal(None, PARSE_ERROR, "Parse error")
     if isinstance(decoded, dict) and "id" not in decoded:

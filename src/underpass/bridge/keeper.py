@@ -24,7 +24,12 @@ from typing import Final, Self
 
 import msgspec
 
-from underpass.bridge.errors import BridgeBroken, StdioServerEnded, StdioServerNotFound
+from underpass.bridge.errors import (
+    BridgeBroken,
+    StdioServerEnded,
+    StdioServerNotFound,
+    VariableNotSet,
+)
 from underpass.bridge.settings import BridgeNews, BridgeSettings
 from underpass.drivers.launcher import launcher
 from underpass.drivers.orphans import claim, forget_program, note_program
@@ -42,8 +47,11 @@ NEWS_BYTES: Final = 4096
 class BridgeKeeper:
     """One bridge, from ``start`` to ``stop``; or use it as an async context manager."""
 
-    def __init__(self, command: Sequence[str], runtime_dir: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], runtime_dir: Path, pass_env: Sequence[str] = ()
+    ) -> None:
         self._command = tuple(command)
+        self._pass_env = tuple(pass_env)
         self._runtime_dir = runtime_dir
         self._directory: Path | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -64,12 +72,14 @@ class BridgeKeeper:
     async def start(self) -> None:
         """Serve; the program has been started once and has answered when this returns.
 
-        Raises ``StdioServerNotFound``, ``StdioServerEnded`` or ``BridgeBroken``; nothing is left
-        then.
+        Raises ``StdioServerNotFound``, ``VariableNotSet``, ``StdioServerEnded`` or
+        ``BridgeBroken``; nothing is left then.
         """
         name = os.path.basename(self._command[0])
         if shutil.which(self._command[0]) is None:
             raise StdioServerNotFound(command=name)
+        if unset := tuple(each for each in self._pass_env if each not in os.environ):
+            raise VariableNotSet(names=unset)
         if importlib.util.find_spec("mcp") is None:
             raise BridgeBroken(why="the package mcp is not installed")
         self._directory = Path(tempfile.mkdtemp(prefix="bridge-", dir=self._runtime_dir))
@@ -130,7 +140,9 @@ class BridgeKeeper:
         note_program(self._directory, process.pid)
         assert process.stdin is not None
         assert process.stdout is not None
-        settings = BridgeSettings(command=self._command, socket=str(self.socket))
+        settings = BridgeSettings(
+            command=self._command, socket=str(self.socket), pass_env=self._pass_env
+        )
         process.stdin.write(msgspec.json.encode(settings) + b"\n")
         with suppress(ConnectionError):
             await process.stdin.drain()

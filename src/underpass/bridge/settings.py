@@ -27,6 +27,9 @@ class BridgeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The server program and its arguments; no shell reads them."""
     socket: str
     """Unix socket to listen on; the directory around it is 0700."""
+    pass_env: tuple[str, ...] = ()
+    """Names of variables that the program gets besides the default ones. Their values are in the
+    bridge's own environment: no line and no argument holds them."""
     max_sessions: int = 32
     """Sessions at a time, of both transports that have them; each has a process of its own."""
     idle_seconds: float = 1_800.0

@@ -29,6 +29,8 @@ from underpass.bridge.settings import BridgeSettings
 
 COMMIT_SECONDS: Final = 15.0
 """After so long without a word the answer begins as an event stream, below every idle limit."""
+CANCEL_SECONDS: Final = 30.0
+"""How long a process that reads nothing is waited for, to tell it that a visitor has left."""
 QUEUED: Final = 256
 """Messages that may wait for one slow visitor; at one more its answer is broken off, since all the
 others wait for the same process."""
@@ -57,6 +59,11 @@ class Stateless:
         self._starting = anyio.Lock()
         self._quiet = anyio.Event()
 
+    @property
+    def under_way(self) -> int:
+        """Requests that have no answer yet."""
+        return len(self._calls)
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request to the endpoint."""
         request = Request(scope, receive)
@@ -75,29 +82,32 @@ class Stateless:
         self, asked: JSONRPCRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         outlet, inlet = anyio.create_memory_object_stream[JSONRPCMessage](QUEUED)
+        told: Child | None = None
         with outlet, inlet:
-            try:
-                child = await self._shared()
-                await child.send(self._calls.outgoing(asked, outlet))
-            except ServerEnded:
-                self._calls.forget(outlet)
-                await respond(503, ended(asked.id), retry=True)(scope, receive, send)
-                return
             async with anyio.create_task_group() as group:
                 group.start_soon(_watch_departure, receive, group.cancel_scope)
-                with suppress(anyio.EndOfStream):  # too slow: what is left unsent shows it
-                    await _stream(inlet, send)
+                try:
+                    child = await self._shared()
+                    await child.send(self._calls.outgoing(asked, outlet))
+                    told = child
+                except ServerEnded:
+                    self._calls.forget(outlet)
+                    await respond(503, ended(asked.id), retry=True)(scope, receive, send)
+                else:
+                    with suppress(anyio.EndOfStream):  # too slow: what is left unsent shows it
+                        await _stream(inlet, send)
                 group.cancel_scope.cancel()
             number = self._calls.forget(outlet)
             if number is not None:
-                await self._cancel(child, number)
+                await self._cancel(told, number)
 
-    async def _cancel(self, child: Child, number: object) -> None:
-        """The visitor left before its answer."""
+    async def _cancel(self, child: Child | None, number: object) -> None:
+        """The visitor left before its answer; ``child`` has its request, if any has."""
         params = {"requestId": number, "reason": "the client closed the connection"}
         told = JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params=params)
-        with suppress(ServerEnded):
-            await child.send(told)
+        if child is not None:
+            with suppress(ServerEnded), anyio.move_on_after(CANCEL_SECONDS):
+                await child.send(told)
         self._note_quiet()
 
     async def _shared(self) -> Child:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -114,3 +115,8 @@ def _open_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
         for found in survey(runtime_dir(), seconds=0.5).found
         if found.name.startswith(incomplete)
     ]
+
+
+def complete_variable(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the environment's variables; never a value."""
+    return sorted(name for name in os.environ if name.startswith(incomplete))

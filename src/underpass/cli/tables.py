@@ -38,6 +38,7 @@ class OpenTable(Table):
     health_path: str | None = None
     health: Literal["proof", "tcp"] | None = None
     peer: Literal["machine", "loopback"] | None = None
+    pass_env: list[str] | None = None
     cors: list[str] | None = None
     tls: Literal["terminate", "passthrough"] | None = None
     tls_cert: str | None = None

@@ -42,6 +42,7 @@ _ENGINE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _WEB_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _TARGET = re.compile(r"/[!-~]{0,1023}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _LONGEST_WORDS: Final = 200
 # Owner and purpose travel in every HELLO and are shown in one line of a table.
 
@@ -115,3 +116,11 @@ def _check_options(spec: TunnelSpec) -> None:
         if not _WEB_ORIGIN.fullmatch(origin):
             why = "a web origin is a scheme and a host, like https://app.example.com"
             raise OptionInvalid(option="--cors", value=origin[:80], why=why)
+    if spec.pass_env and not spec.origin.command:
+        why = "only a server behind mcp+stdio: is started by us"
+        raise OptionConflict(option="--pass-env", kind=spec.kind, why=why)
+    for name in spec.pass_env:
+        if not _VARIABLE.fullmatch(name):
+            # Not repeated beyond the mark: NAME=VALUE is how a secret would come here.
+            why = "it takes the name of a variable, whose value is not said"
+            raise OptionInvalid(option="--pass-env", value=name.partition("=")[0][:80], why=why)

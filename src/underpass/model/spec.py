@@ -11,6 +11,7 @@
     3001 --peer loopback
     3001 --mcp --name tools
     3001 --gate bearer --gate '/hooks/*=signature:github' --gate /healthz=open
+    'mcp+stdio:uvx some-server' --pass-env SOME_KEY
 
 The words are those of ``underpass open``. ``parse_spec`` reads a line, ``str`` writes it back in
 this order and leaves defaults out; what ``str`` writes reads back as the same spec. The grammar
@@ -108,6 +109,8 @@ class TunnelSpec:
     loopback, as its own programs do. When not given: ``loopback`` for a tcp tunnel that is met by
     ``underpass reach`` alone, like a service behind ``ssh -L``; else ``machine``, so that what
     trusts its own machine does not trust visitors."""
+    pass_env: tuple[str, ...] = ()
+    """Names of variables that a server behind ``mcp+stdio:`` gets besides the few that all get."""
 
     def __post_init__(self) -> None:
         settle = object.__setattr__
@@ -184,6 +187,7 @@ class TunnelSpec:
         say("--tls", self.tls, "terminate")
         say("--health", self.health, "proof")
         say("--peer", self.peer, self._default_peer)
+        words.extend(word for name in self.pass_env for word in ("--pass-env", name))
         return tuple(words)
 
     def __str__(self) -> str:
@@ -209,7 +213,7 @@ _ONCE: Final = {
     "--health": "health",
     "--peer": "peer",
 }
-_OFTEN: Final = ("--gate", "--engine", "--cors")
+_OFTEN: Final = ("--gate", "--engine", "--cors", "--pass-env")
 
 
 def parse_spec(text: str) -> TunnelSpec:
@@ -274,4 +278,5 @@ def _assemble(
         cast(Literal["proof", "tcp"], among("health", "proof", "tcp")),
         rules,
         cast(Any, among("peer", "machine", "loopback") if "peer" in once else _SETTLED_LATER),
+        tuple(value for word, value in often if word == "--pass-env"),
     )

@@ -11,7 +11,13 @@ from typing import Any
 import click
 
 from underpass.api.places import config_dir, runtime_dir, state_dir
-from underpass.cli.options import AddressType, PairType, SecondsType, json_option
+from underpass.cli.options import (
+    AddressType,
+    PairType,
+    SecondsType,
+    complete_variable,
+    json_option,
+)
 from underpass.cli.settings import SettingsCommand
 from underpass.guard.policy import load_policy
 from underpass.model.options import (
@@ -120,6 +126,13 @@ class OpenCommand(SettingsCommand):
     help="From where an origin on loopback sees visitors come. Default: another address of this "
     "machine; loopback for tcp behind underpass reach.",
 )
+@click.option(
+    "--pass-env",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_variable,
+    help="A variable that a server behind mcp+stdio: gets, too; may be repeated.",
+)
 @click.option("--cors", multiple=True, metavar="ORIGIN", help="Answer preflights from ORIGIN.")
 @click.option(
     "--tls",
@@ -219,6 +232,7 @@ def declared(params: dict[str, Any]) -> TunnelSpec:
         tls=params["tls"],
         health=params["health"],
         peer=params["peer"],
+        pass_env=tuple(params["pass_env"]),
     )
 
 
