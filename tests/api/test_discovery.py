@@ -107,3 +107,11 @@ def test_no_socket_at_all_means_no_such_tunnel(runtime):
     leave_stale_socket(runtime / f"open-tools-{os.getpid()}.sock")
     with pytest.raises(NoSuchTunnel):
         survey(runtime).pick("tools")
+
+
+async def test_a_mistyped_name_is_told_with_the_open_one_that_was_meant(runtime):
+    async with ApiServer(runtime / "open-tools-1.sock", {"tools": KeptTunnel("tools")}):
+        seen = await asyncio.to_thread(survey, runtime)
+    with pytest.raises(NoSuchTunnel) as caught:
+        seen.pick("tool")
+    assert caught.value.near == "tools"

@@ -109,6 +109,32 @@ def test_a_command_that_does_not_exist_is_a_usage_error(capsys):
     assert told.err.endswith("hint: underpass --help\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("clsoe tools", "no such command 'clsoe'; did you mean close?"),
+        ("relay serv", "no such command 'serv'; did you mean serve?"),
+        ("list --jsno", "no such option '--jsno'; did you mean --json?"),
+        ("open 3001 --gatee bearer", "no such option '--gatee'; did you mean --gate?"),
+        ("errors no-such-tunel", "'no-such-tunel'; did you mean no-such-tunnel?"),
+        ("xyzzy", "no such command 'xyzzy'\n"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_the_one_that_was_meant(words, meant, capsys, at_home):
+    assert main(words.split()) == 2
+    assert meant in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["relay"], ["wg"], ["mesh"], ["relay", "keys"]])
+def test_a_group_without_a_command_says_what_there_is(words, capsys):
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("Usage: " + " ".join(["underpass", *words]))
+    assert "Commands:\n" in told.err
+    assert "error[" not in told.err
+
+
 def test_with_json_an_error_is_one_object_on_stdout(capsys):
     assert main(["renew", "tools", "--json"]) == 2
     told = capsys.readouterr()

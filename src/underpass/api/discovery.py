@@ -18,6 +18,7 @@ from underpass.api.errors import NameAmbiguous
 from underpass.api.places import read_socket_name, require_private
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_run import DaemonUnreachable, NoSuchTunnel, TimedOut
+from underpass.model.nearest import nearest
 
 SURVEY_SECONDS = 2.0
 """For all sockets together; a busy process answers within milliseconds."""
@@ -54,7 +55,7 @@ class Survey:
         if not matching and self.silent:
             raise DaemonUnreachable(str(self.silent[0]))
         if not matching:
-            raise NoSuchTunnel(name)
+            raise NoSuchTunnel(name, nearest(name, (found.name for found in self.found)))
         if len(matching) > 1:
             urls = " and ".join(str(found.tunnel.get("url")) for found in matching)
             raise NameAmbiguous(name, urls)

@@ -11,6 +11,7 @@ import click
 from underpass.cli.errors import UnexpectedFailure, UsageWrong
 from underpass.cli.terminal import colour_wish
 from underpass.model.errors import UnderpassError
+from underpass.model.nearest import or_nearest
 
 
 def explain(error: BaseException) -> UnderpassError:
@@ -23,6 +24,9 @@ def explain(error: BaseException) -> UnderpassError:
         return next((e for e in known if not isinstance(e, UnexpectedFailure)), known[0])
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "underpass"
+        if isinstance(error, click.NoSuchOption):
+            near = or_nearest(error.option_name, error.possibilities or ())
+            return UsageWrong(f"no such option {error.option_name!r}{near}", command)
         return UsageWrong(_sentence(error.format_message()), command)
     if isinstance(error, click.ClickException):
         return UsageWrong(_sentence(error.format_message()), "underpass")

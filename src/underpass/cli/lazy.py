@@ -1,4 +1,4 @@
-"""Groups that know the names and one-line helps of their commands, and import one when it runs."""
+"""Groups of commands; lazy ones know names and one-line helps, and import what runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+
+from underpass.model.nearest import or_nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,27 @@ class Entry:
     """One line, as the group's help shows it; the same as the command's own short help."""
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """A group that answers what there is, and what a mistyped command was meant to be."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            # A question rather than a mistake: what is there?
+            click.echo(ctx.get_help(), err=True, color=ctx.color)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        known = self.list_commands(ctx)
+        if word not in known and word[:1].isalnum() and not ctx.resilient_parsing:
+            raise click.UsageError(f"no such command {word!r}{or_nearest(word, known)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
     """A group whose commands are in a table."""
 
     def __init__(self, *args: Any, table: Mapping[str, Entry], **kwargs: Any) -> None:

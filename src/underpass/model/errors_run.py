@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from underpass.model.errors import Misuse, Refused, Setup, Unreachable
+from underpass.model.nearest import meant
 
 
 @dataclass(eq=False)
@@ -12,11 +13,18 @@ class NoSuchTunnel(Misuse):
     """No tunnel of that name is open here."""
 
     name: str
+    near: str = ""
+    """One that is there, if its name is much like this."""
 
     code = "no-such-tunnel"
     exit_code = 3
     sentence = "cannot find a tunnel named {name!r}"
     hint_text = "see what is open: underpass list"
+
+    @property
+    def hint(self) -> str:
+        """See ``UnderpassError``."""
+        return meant(self.near, self.hint_text)
 
 
 @dataclass(eq=False)

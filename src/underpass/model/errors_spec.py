@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from underpass.model.errors import Misuse, Refused
+from underpass.model.nearest import meant, nearest
 
 _ORIGIN_HINT = (
     "write 3001, HOST:PORT, http://HOST:PORT/BASE, tcp://HOST:PORT, unix:///PATH, "
@@ -92,10 +93,17 @@ class GateUnknown(Misuse):
     """No gate of that kind."""
 
     text: str
+    near: str = ""
+    """A kind of gate that is much like it."""
 
     code = "gate-unknown"
     sentence = "cannot find a gate {text!r}"
     hint_text = _GATE_HINT
+
+    @property
+    def hint(self) -> str:
+        """See ``UnderpassError``."""
+        return meant(self.near, self.hint_text)
 
 
 @dataclass(eq=False)
@@ -157,6 +165,13 @@ class EngineUnknown(Misuse):
     code = "engine-unknown"
     sentence = "cannot use the engine {engine!r}"
     hint_text = "name each of these at most once: {known}"
+
+    @property
+    def hint(self) -> str:
+        """See ``UnderpassError``."""
+        known = self.known.split(", ")
+        near = "" if self.engine in known else nearest(self.engine, known)
+        return meant(near, self.hint_text.format(known=self.known))
 
 
 @dataclass(eq=False)

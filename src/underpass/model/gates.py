@@ -28,6 +28,7 @@ from typing import Final
 
 from underpass.model.errors_spec import GateMalformed, GateUnknown
 from underpass.model.gate_arguments import parse_jwt, parse_mtls, parse_oauth, parse_signature
+from underpass.model.nearest import nearest
 
 GATE_KINDS: Final = ("bearer", "basic", "ip", "link", "mtls", "signature", "jwt", "oauth")
 """Those that come with us. A kind with a dot is a plug-in's: looked for when the guard is made."""
@@ -86,7 +87,7 @@ def parse_gate(text: str) -> GateSpec:
     """Parse the text of one gate. Raises ``GateUnknown`` or ``GateMalformed``."""
     kind, colon, argument = text.partition(":")
     if kind not in GATE_KINDS and not _PLUGGED.fullmatch(kind):
-        raise GateUnknown(text=text[:80])
+        raise GateUnknown(text=text[:80], near=nearest(kind, GATE_KINDS))
     if kind in {"bearer", "link"} and colon:
         # What stands there may well be a secret, so it is not repeated.
         raise GateMalformed(text=kind, why="it takes no argument: its secret is made for it")

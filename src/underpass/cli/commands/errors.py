@@ -7,12 +7,17 @@ import click
 from underpass.cli.options import json_option
 from underpass.cli.terminal import facts, json_line, result, table
 from underpass.model.errors import UnderpassError
+from underpass.model.nearest import or_nearest
 
 SCHEMA = "underpass/v1/errors"
 
 
+def _codes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [error.code for error in every_error() if error.code.startswith(incomplete)]
+
+
 @click.command("errors", short_help="Explain error codes.")
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=_codes)
 @json_option
 def command(code: str | None, as_json: bool) -> None:
     """Explain all error codes, or the one given."""
@@ -20,7 +25,7 @@ def command(code: str | None, as_json: bool) -> None:
 
     known = {error.code: error for error in every_error()}
     if code is not None and code not in known:
-        raise click.UsageError(f"there is no error code {code!r}")
+        raise click.UsageError(f"there is no error code {code!r}{or_nearest(code, known)}")
     chosen = list(known.values()) if code is None else [known[code]]
     if as_json:
         json_line(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from underpass.cli.lazy import Group
 from underpass.cli.options import json_option
 from underpass.cli.registry import find_key, key_object, state_option, with_registry
 from underpass.cli.terminal import json_line, prose, result, table
@@ -17,7 +18,7 @@ from underpass.relay.server.registry import KeyRecord, Registry
 SCHEMA = "underpass/v1/relay-keys"
 
 
-@click.group("keys", short_help="List and revoke connectors' keys.")
+@click.group("keys", cls=Group, short_help="List and revoke connectors' keys.")
 def command() -> None:
     """List and revoke the keys of connectors."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from underpass.cli.lazy import Group
 from underpass.cli.options import json_option
 from underpass.cli.registry import find_key, state_option, with_registry
 from underpass.cli.terminal import json_line, prose, result, table
@@ -17,7 +18,7 @@ from underpass.relay.server.registry import NameRecord, Registry
 SCHEMA = "underpass/v1/relay-names"
 
 
-@click.group("names", short_help="List, release and transfer names.")
+@click.group("names", cls=Group, short_help="List, release and transfer names.")
 def command() -> None:
     """List, release and transfer names."""
 
