@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from underpass_tests_kept import NOON, KeptTunnel, verdict
 
-from underpass.cli.commands.show import operator_notes
+from underpass.cli.commands.show import meter_notes, operator_notes
 from underpass.cli.shown import change_line, remaining, tunnel_page, tunnels_table
 from underpass.model.events import (
     InstanceSuperseded,
@@ -135,3 +135,30 @@ def test_what_remains_is_told_to_the_minute_and_never_below_nothing():
     assert remaining(NOON + 28_799, NOON) == "7h59m"
     assert remaining(NOON + 59, NOON) == "59s"
     assert remaining(NOON, NOON + 10) == "0s"
+
+
+def test_a_vendors_quotas_are_shown_with_an_alarm_and_its_other_limits_as_not_counted():
+    meter = {
+        "requests": 7,
+        "bytes_up": 0,
+        "bytes_down": 0,
+        "p50_ms": None,
+        "dropped": 0,
+        "quotas": [
+            {"what": "requests-in-flight", "used": 160, "limit": 200, "whose": "cloudflare-quick"}
+        ],
+        "uncounted": [
+            {
+                "what": "body-bytes",
+                "says": "100 MB a request body",
+                "basis": "vendor-page",
+                "whose": "cloudflare-quick",
+                "as_of": "2026-11-01",
+                "source": "https://…",
+            }
+        ],
+    }
+    assert meter_notes(meter)[1:] == [
+        "  quota   160 of 200 requests-in-flight of cloudflare-quick, 80% (!)",
+        "  limit   100 MB a request body (cloudflare-quick, 2026-11-01): not counted here",
+    ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 
-from underpass.decide.quotas import Basis, Measure, QuotaFact
 from underpass.http.messages import ResponseHead
 from underpass.observe.meter import DENIED, MOST_VISITORS, OTHERS, Meter, Usage
 from underpass.observe.quota import Quota, Warned
@@ -99,34 +98,3 @@ def test_what_was_used_is_handed_over_once_a_month_each() -> None:
     meter.ended(tape(up=1, down=2), 1.1, DEC)
     assert meter.take_unsaved() == [Usage("2026-11", 1, 2, 1), Usage("2026-12", 1, 2, 1)]
     assert meter.take_unsaved() == []
-
-
-def fact(measure: Measure, amount: int) -> QuotaFact:
-    return QuotaFact(
-        f"v-{measure}",
-        ("vendor-free",),
-        measure,
-        f"{amount} {measure}",
-        date(2026, 8, 7),
-        "https://vendor.example/limits",
-        Basis.VENDOR_PAGE,
-        amount,
-    )
-
-
-@pytest.mark.parametrize(
-    ("measure", "limit"),
-    [(Measure.TRANSFER, 1000), (Measure.REQUESTS, 10), (Measure.REQUEST_RATE, 10)],
-)
-def test_a_vendors_quota_warns_at_80_percent_with_its_source(measure: Measure, limit: int) -> None:
-    meter = Meter(Quota(), unix=NOV, vendors=[fact(measure, limit)])
-    for _ in range(7):
-        meter.ended(tape(up=5_000, down=100), 1.1, NOV)
-    assert meter.take_warnings() == []
-    meter.ended(tape(down=100), 1.1, NOV)
-    (warned,) = meter.take_warnings()
-    assert (warned.what, warned.used * 10, warned.whose) == (str(measure), limit * 8, "vendor-free")
-    assert "as of 2026-08-07" in warned.source
-    assert meter.admit(0.0, NOV) is None  # a vendor's quota is the vendor's to hold
-    (quota,) = meter.to_dict()["quotas"]
-    assert (quota["source"], quota["as_of"]) == ("https://vendor.example/limits", "2026-08-07")

@@ -8,6 +8,7 @@ import pytest
 
 from underpass.observe.errors import QuotaMalformed
 from underpass.observe.quota import (
+    Gauge,
     MinuteWindow,
     MonthWindow,
     OverQuota,
@@ -60,13 +61,14 @@ def test_a_minute_slides_and_says_when_there_is_room() -> None:
     assert window.take(60.2) == OverQuota("requests", 10)
 
 
-def test_a_minute_warns_at_80_percent_once_until_it_was_below() -> None:
+def test_a_minute_warns_at_80_and_100_percent_once_each_until_it_was_below() -> None:
     window = MinuteWindow(5)
     warned = []
-    for at in (0.0, 1.0, 2.0, 3.0, 4.0):
+    for at in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0):
         window.take(at)
         warned.append(window.warning())
-    assert warned == [None, None, None, Warned("requests-per-minute", 4, 5), None]
+    four, five = Warned("requests-per-minute", 4, 5), Warned("requests-per-minute", 5, 5)
+    assert warned == [None, None, None, four, five, None]
     window.take(100.0)
     assert window.warning() is None
     for at in (101.0, 102.0, 103.0):
@@ -82,12 +84,22 @@ def test_a_month_counts_what_was_used_before_and_begins_anew() -> None:
     assert window.warning() is None
     assert window.over(NOV) is None
     window.add(200, NOV)
+    assert window.warning() == Warned("bytes-per-month", 1000, 1000)
+    assert window.warning() is None
     over = window.over(NOV)
     assert over is not None
     assert NOV + over.retry_after == DEC + 1
     assert window.over(DEC) is None
     window.add(10, DEC)
     assert window.used == 10
+
+
+def test_what_there_is_at_a_moment_warns_again_when_it_comes_back() -> None:
+    gauge, told = Gauge("requests-in-flight", 10), []
+    for gauge.used in (7, 8, 9, 10, 12, 9, 8, 7, 10):
+        told.append(gauge.warning())
+    levels = [None if one is None else one.used for one in told]
+    assert levels == [None, 8, None, 10, None, None, None, None, 10]
 
 
 def test_months_are_those_of_utc() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from underpass.drivers.base import Engine
+from underpass.drivers.base import Engine, KnowsItsWay
 from underpass.drivers.errors import (
     EngineCannot,
     EngineMissing,
@@ -30,6 +30,8 @@ class Chosen:
     engine: Engine
     plan: Plan
     site: Site
+    way: str = ""
+    """The way of ``decide`` whose quotas bind the tunnel; "" where none are known to."""
 
 
 async def choose(
@@ -69,7 +71,8 @@ async def choose(
         except (EngineCannot, EngineMissing) as error:
             refused.append((word, error))
             continue
-        return Chosen(driver.make_engine(spec, site), plan, site)
+        way = driver.way(spec, site) if isinstance(driver, KnowsItsWay) else ""
+        return Chosen(driver.make_engine(spec, site), plan, site, way)
     if len(refused) == 1:
         raise refused[0][1]
     raise NoEngineFits(reasons="; ".join(f"{word}: {error.message}" for word, error in refused))

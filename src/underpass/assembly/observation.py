@@ -7,19 +7,24 @@ import base64
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from underpass.api.records import ReplayWish
+from underpass.assembly.engines import Chosen
 from underpass.assembly.errors import MetricsNotListening
-from underpass.decide.quotas import COUNTED, QuotaFact, parse_quotas
-from underpass.drivers.base import Engine, HasQuota
+from underpass.assembly.session import SessionWatch
+from underpass.decide.quotas import Measure, QuotaFact, parse_quotas
+from underpass.drivers.base import Engine
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.guard.control_ports import ControlPorts
 from underpass.guard.policy import Policy
 from underpass.guard.private_files import private_directory
 from underpass.http.messages import RequestHead
 from underpass.model.options import OpenOptions
+from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 from underpass.observe.errors import CaptureIsOff, ReplayUnanswered
 from underpass.observe.looking import Captures
@@ -37,10 +42,11 @@ from underpass.supervise.supervisor import Supervisor
 class Watched:
     """Implements ``api.control.Watched`` for one tunnel."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, session: SessionWatch | None = None) -> None:
         self.observer = observer
         self.house: Gatehouse | None = None
         """Set as soon as there is one."""
+        self._session = session
         self._supervisor: Supervisor | None = None
 
     def attach(self, supervisor: Supervisor) -> None:
@@ -52,6 +58,8 @@ class Watched:
     def meter(self) -> Mapping[str, Any] | None:
         """What was carried; None: nothing is metered."""
         numbers = self.observer.statistics()  # first: it settles what has ended
+        if self._session is not None:
+            self._session.tell()
         meter = self.observer.meter
         if meter is None:
             return None
@@ -110,7 +118,7 @@ class Watched:
 
 
 async def watch(
-    spec: TunnelSpec, options: OpenOptions, policy: Policy, engine: Engine, stack: AsyncExitStack
+    spec: TunnelSpec, options: OpenOptions, policy: Policy, chosen: Chosen, stack: AsyncExitStack
 ) -> Watched | None:
     """The watch on a tunnel, which ends with ``stack``; None when it is neither recorded nor
     metered. Raises what its file is at fault with, and ``QuotaMalformed``."""
@@ -131,10 +139,12 @@ async def watch(
     before = await asyncio.to_thread(read_usage) if spec.name else None
     meter = None
     if options.meter:
-        meter = Meter(quota, unix=now, before=before, vendors=_vendors_quotas(engine))
+        vendors = quotas_of(chosen.way)
+        is_tcp = spec.kind is Kind.TCP
+        meter = Meter(quota, unix=now, before=before, vendors=vendors, is_tcp=is_tcp)
     observer = Observer(spec.name or "tunnel", writer=writer, capture=Capture(capture), meter=meter)
     stack.push_async_callback(observer.close)
-    return Watched(observer)
+    return Watched(observer, _watch_session(observer, chosen.engine, stack))
 
 
 async def serve_metrics(
@@ -158,11 +168,20 @@ async def serve_metrics(
         doors.register(address[0], address[1], "the tunnel's metrics")
 
 
-def _vendors_quotas(engine: Engine) -> list[QuotaFact]:
-    """The quotas of the vendor whose engine carries the tunnel, where its driver says that they
-    bind (a paid plan has others)."""
-    way = COUNTED.get(engine.name)
-    if way is None or not isinstance(engine, HasQuota) or engine.quota is None:
-        return []
+def quotas_of(way: str) -> tuple[QuotaFact, ...]:
+    """The quotas that vendors set for ``way``, each told as that one's."""
     text = (files("underpass.decide") / "quotas.toml").read_text("utf-8")
-    return [fact for fact in parse_quotas(text).of(way) if fact.amount]
+    return tuple(replace(fact, ways=(way,)) for fact in parse_quotas(text).of(way))
+
+
+def _watch_session(
+    observer: Observer, engine: Engine, stack: AsyncExitStack
+) -> SessionWatch | None:
+    """Who watches how long the vendor's session lasts; None where the vendor ends none."""
+    fact = None if observer.meter is None else observer.meter.vendors.of(Measure.SESSION)
+    if fact is None or fact.amount is None:
+        return None
+    loop = asyncio.get_running_loop()
+    session = SessionWatch(engine, fact.amount, partial(observer.reach, Measure.SESSION), loop)
+    stack.callback(session.close)
+    return session

@@ -171,7 +171,7 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
             options=dict(options.engine_options),
             relay=lambda: _find_relay(options, stack, doors),
         )
-        watched = await watch(spec, options, policy, chosen.engine, stack)
+        watched = await watch(spec, options, policy, chosen, stack)
         examination = Examination(spec, options.state_dir)
         site = Site(
             *(spec, options, chosen, forged, delivery, preflight, oauth, watched, examination)

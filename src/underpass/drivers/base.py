@@ -293,6 +293,15 @@ class KeepsNames(Protocol):
 
 
 @runtime_checkable
+class KnowsItsWay(Protocol):
+    """A driver that knows which of the ways that ``decide`` weighs a tunnel takes, and so whose
+    quotas bind it."""
+
+    def way(self, spec: TunnelSpec, site: Site) -> str:
+        """The way's id; "" where no quotas of a vendor are known to bind."""
+
+
+@runtime_checkable
 class HasOwnGates(Protocol):
     """A driver whose engine can refuse visitors at its own edge, before our gatehouse does."""
 

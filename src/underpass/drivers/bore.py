@@ -160,6 +160,10 @@ class BoreDriver:
         """The address stays when the port was chosen."""
         return BoreSettings.parse(site.options).port != 0
 
+    def way(self, spec: TunnelSpec, site: Site) -> str:
+        """The one public server is somebody else's."""
+        return "bore-pub" if BoreSettings.parse(site.options).server == "bore.pub" else ""
+
 
 def _words(settings: BoreSettings, site: Site) -> tuple[str, ...]:
     program = site.detection.program if site.detection else ""

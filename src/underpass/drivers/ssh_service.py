@@ -196,8 +196,17 @@ class SshServiceDriver:
         """The address stays when it was asked for, as far as the service keeps its word."""
         return ServiceSettings.parse(site.options).name != ""
 
+    def way(self, spec: TunnelSpec, site: Site) -> str:
+        """That of the service; a token or a key may belong to a plan with other quotas."""
+        settings = ServiceSettings.parse(site.options)
+        if settings.token_variable or settings.ssh.identity:
+            return ""
+        host = settings.hop.host.lower()
+        return next((way for at, way in _WAYS if host == at or host.endswith(f".{at}")), "")
+
 
 _AGENT: Final = ("SSH_AUTH_SOCK",)
+_WAYS: Final = (("localhost.run", "localhost-run"), ("pinggy.io", "pinggy"))
 
 
 def read_words(words: Sequence[str], *, autossh: bool = False) -> tuple[str, str] | None:

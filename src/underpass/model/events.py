@@ -106,7 +106,7 @@ class InstanceSuperseded(TunnelChange):
 
 @dataclass(frozen=True, slots=True)
 class QuotaWarning(TunnelChange):
-    """A quota is used up to 80 %."""
+    """A quota is used up to 80 %, or wholly."""
 
     event = "quota-warning"
     what: str

@@ -23,6 +23,7 @@ from underpass.observe.quota import (
     seconds_to_next_month,
 )
 from underpass.observe.tape import Tape
+from underpass.observe.vendor_quotas import VendorQuotas
 
 MOST_VISITORS: Final = 64
 """Visitors that are counted each by themselves; the rest share ``OTHERS``."""
@@ -82,14 +83,6 @@ class Usage:
     requests: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Vendors:
-    """One quota of the vendor whose engine carries the tunnel."""
-
-    fact: QuotaFact
-    window: MonthWindow | MinuteWindow
-
-
 class Meter:
     """The meter of one tunnel. Used on one loop; ``unix`` is the wall's clock, ``now`` any that
     does not go back."""
@@ -101,8 +94,10 @@ class Meter:
         unix: float,
         before: Usage | None = None,
         vendors: Iterable[QuotaFact] = (),
+        is_tcp: bool = False,
     ) -> None:
-        """``before`` is what this month has seen already; ``vendors`` are quotas of the engine."""
+        """``before`` is what this month has seen already; ``vendors`` are quotas of the engine's
+        vendor, of which those on the kind of tunnel are counted."""
         self.quota = quota
         self.visitors: dict[str, Tally] = {}
         self._saved = Tally()
@@ -125,9 +120,13 @@ class Meter:
         self._minute = (
             MinuteWindow(quota.requests_a_minute) if quota.requests_a_minute is not None else None
         )
-        self._vendors = [
-            vendor for fact in vendors if (vendor := _vendors_window(fact, used, unix)) is not None
-        ]
+        self.vendors = VendorQuotas(
+            vendors,
+            unix=unix,
+            is_tcp=is_tcp,
+            bytes_down=used.bytes_down,
+            exchanges=used.requests,
+        )
         self._due: list[Warned] = []
         self.is_limited = self._month is not None or self._minute is not None
         """Whether ``admit`` may refuse anybody."""
@@ -174,15 +173,11 @@ class Meter:
         if self._month is not None:
             self._use_bytes(up + down - tape.informed, unix)
         tape.informed = up + down
-        for vendor in self._vendors:
-            window, measure = vendor.window, vendor.fact.measure
-            if isinstance(window, MinuteWindow):
-                window.take(now)
-            elif measure is Measure.TRANSFER:
-                window.add(down, unix)
-            else:
-                window.add(1, unix)
-            self._warn(window.warning(), vendor.fact)
+        self._due += self.vendors.ended(down, now, unix)
+
+    def reach(self, measure: Measure, amount: int) -> None:
+        """So much there is of ``measure``, which only a vendor limits, at this moment."""
+        self._due += self.vendors.reach(measure, amount)
 
     # Asked by whoever writes and shows.
 
@@ -220,16 +215,11 @@ class Meter:
         if self._minute is not None and self.quota.requests_a_minute is not None:
             limit = self.quota.requests_a_minute
             quotas.append(_quota_object("requests-per-minute", self._minute.used, limit, "own"))
-        for vendor in self._vendors:
-            limit = vendor.fact.amount or 0
-            shown = _quota_object(
-                str(vendor.fact.measure), vendor.window.used, limit, vendor.fact.ways[0]
-            )
-            quotas.append({**shown, "source": vendor.fact.source, "as_of": str(vendor.fact.as_of)})
         return {
             **self.total.to_dict(),
             "visitors": {name: tally.to_dict() for name, tally in self.visitors.items()},
-            "quotas": quotas,
+            "quotas": [*quotas, *self.vendors.to_list()],
+            "uncounted": self.vendors.uncounted_list(),
         }
 
     def _cut(self) -> None:
@@ -261,25 +251,9 @@ class Meter:
             self._month.add(count, unix)
             self._warn(self._month.warning())
 
-    def _warn(self, warned: Warned | None, fact: QuotaFact | None = None) -> None:
-        if warned is None:
-            return
-        if fact is not None:
-            warned = Warned(warned.what, warned.used, warned.limit, fact.ways[0], fact.sentence())
-        self._due.append(warned)
-
-
-def _vendors_window(fact: QuotaFact, used: Usage, unix: float) -> _Vendors | None:
-    if not fact.amount:
-        return None
-    name = str(fact.measure)
-    if fact.measure is Measure.REQUEST_RATE:
-        return _Vendors(fact, MinuteWindow(fact.amount))
-    if fact.measure is Measure.TRANSFER:
-        return _Vendors(fact, MonthWindow(name, fact.amount, used=used.bytes_down, unix=unix))
-    if fact.measure in (Measure.REQUESTS, Measure.TCP_CONNECTIONS):
-        return _Vendors(fact, MonthWindow(name, fact.amount, used=used.requests, unix=unix))
-    return None
+    def _warn(self, warned: Warned | None) -> None:
+        if warned is not None:
+            self._due.append(warned)
 
 
 def _quota_object(what: str, used: int, limit: int, whose: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from underpass.decide.quotas import Measure
 from underpass.observe.development import develop
 from underpass.observe.meter import Meter
 from underpass.observe.quota import OverQuota, Warned
@@ -95,6 +96,7 @@ class Observer:
         self._writer = writer
         self._redaction = redaction or Redaction()
         self._wall_clock = wall_clock
+        self._watches_flight = meter is not None and bool(meter.vendors.of(Measure.IN_FLIGHT))
         self._room = BODY_BYTES if self.capture is Capture.FULL else 0
         self._ids = Ids()
         self._live: set[Tape] = set()
@@ -114,6 +116,8 @@ class Observer:
         number = self._ids.new(at)
         tape = Tape(number, kind, address, self.clock(), at, Side(room), Side(room))
         self._live.add(tape)
+        if self._watches_flight:
+            self.reach(Measure.IN_FLIGHT, len(self._live))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
         return tape
@@ -138,6 +142,12 @@ class Observer:
             self.meter.inform(tape, self._wall_clock())
             self._warn()
 
+    def reach(self, measure: Measure, amount: int) -> None:
+        """So much there is of ``measure``, which only a vendor limits, at this moment."""
+        if self.meter is not None:
+            self.meter.reach(measure, amount)
+            self._warn()
+
     def forget(self, tape: Tape) -> None:
         """It was a proof: neither metered nor recorded."""
         self._live.discard(tape)
@@ -156,6 +166,8 @@ class Observer:
         """Count and record now what has ended: for whoever wants the numbers of this moment."""
         while self._over:
             self._settle(self._over.popleft())
+        if self._watches_flight:
+            self.reach(Measure.IN_FLIGHT, len(self._live))
 
     def _settle_some(self) -> None:
         for _ in range(min(SETTLED_AT_ONCE, len(self._over))):

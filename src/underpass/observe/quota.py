@@ -4,7 +4,7 @@
     600/minute      admitted requests in any sixty seconds
 
 Units are decimal (kB, MB, GB, TB) as vendors count, or binary (KiB, MiB, GiB, TiB). At 80 % there
-is one warning a window; over it, visitors are refused until there is room again.
+is one warning a window, and one more at 100 %; then visitors are refused until there is room again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 from underpass.observe.errors import QuotaMalformed
 
-WARN_SHARE: Final = 0.8
+WARN_SHARES: Final = (0.8, 1.0)
 MINUTE: Final = 60.0
 
 _UNITS: Final = {
@@ -121,7 +121,7 @@ class OverQuota:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A quota is used up to 80 %."""
+    """A quota is used up to 80 %, or wholly."""
 
     what: str
     """``bytes-per-month``, ``requests-per-minute``, ``requests-per-month`` …"""
@@ -133,15 +133,32 @@ class Warned:
     """Of a vendor's quota: what it says, as of when, and where."""
 
 
+class Crossings:
+    """Of the shares that are warned of, how many a use has reached: each is told once, until it has
+    fallen below the first."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    def crosses(self, used: int, limit: int) -> bool:
+        """Whether a warning is due, now that so much is used."""
+        reached = sum(used >= share * limit for share in WARN_SHARES)
+        is_due = reached > self._told
+        self._told = max(reached, self._told) if reached else 0
+        return is_due
+
+
 class MinuteWindow:
     """Requests of the last sixty seconds, exactly; memory is bounded by the limit."""
 
-    __slots__ = ("_limit", "_times", "_warned")
+    __slots__ = ("_crossings", "_limit", "_times")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._times: deque[float] = deque()
-        self._warned = False
+        self._crossings = Crossings()
 
     def take(self, now: float) -> OverQuota | None:
         """One request more, unless that would be too many; then when there is room again."""
@@ -160,29 +177,29 @@ class MinuteWindow:
         return len(self._times)
 
     def warning(self) -> Warned | None:
-        """The warning that is due, once until use has fallen below 80 % again."""
-        is_high = len(self._times) >= WARN_SHARE * self._limit
-        is_due, self._warned = is_high and not self._warned, is_high
-        return Warned("requests-per-minute", len(self._times), self._limit) if is_due else None
+        """The warning that is due."""
+        if not self._crossings.crosses(len(self._times), self._limit):
+            return None
+        return Warned("requests-per-minute", len(self._times), self._limit)
 
 
 class MonthWindow:
     """What was used of a month's amount, by all processes and since before this one began."""
 
-    __slots__ = ("_month", "_warned", "limit", "used", "what")
+    __slots__ = ("_crossings", "_month", "limit", "used", "what")
 
     def __init__(self, what: str, limit: int, *, used: int, unix: float) -> None:
         self.what = what
         self.limit = limit
         self.used = used
         self._month = month_of(unix)
-        self._warned = False
+        self._crossings = Crossings()
 
     def add(self, amount: int, unix: float) -> None:
         """So much more was used; with a new month everything begins anew."""
         month = month_of(unix)
         if month != self._month:
-            self._month, self.used, self._warned = month, 0, False
+            self._month, self.used, self._crossings = month, 0, Crossings()
         self.used += amount
 
     def over(self, unix: float) -> OverQuota | None:
@@ -192,8 +209,23 @@ class MonthWindow:
         return OverQuota("bytes", seconds_to_next_month(unix))
 
     def warning(self) -> Warned | None:
-        """The warning that is due, once a month."""
-        if self._warned or self.used < WARN_SHARE * self.limit:
-            return None
-        self._warned = True
-        return Warned(self.what, self.used, self.limit)
+        """The warning that is due."""
+        is_due = self._crossings.crosses(self.used, self.limit)
+        return Warned(self.what, self.used, self.limit) if is_due else None
+
+
+class Gauge:
+    """What there is at one moment: requests in flight, seconds of a session."""
+
+    __slots__ = ("_crossings", "limit", "used", "what")
+
+    def __init__(self, what: str, limit: int) -> None:
+        self.what = what
+        self.limit = limit
+        self.used = 0
+        self._crossings = Crossings()
+
+    def warning(self) -> Warned | None:
+        """The warning that is due."""
+        is_due = self._crossings.crosses(self.used, self.limit)
+        return Warned(self.what, self.used, self.limit) if is_due else None

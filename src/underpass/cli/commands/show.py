@@ -51,6 +51,10 @@ def meter_notes(meter: Mapping[str, Any] | None) -> list[str]:
         whose = "" if quota["whose"] == "own" else f" of {quota['whose']}"
         said = f"{quota['used']} of {quota['limit']} {quota['what']}{whose}"
         notes.append(f"  quota   {said}, {share:.0%}{alarm}")
+    notes += [
+        f"  limit   {limit['says']} ({limit['whose']}, {limit['as_of']}): not counted here"
+        for limit in meter.get("uncounted", ())
+    ]
     if meter["dropped"]:
         notes.append(f"  record  {meter['dropped']} exchanges were not recorded")
     return notes

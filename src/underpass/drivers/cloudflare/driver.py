@@ -174,6 +174,13 @@ class CloudflareDriver:
         """A named tunnel's name is its owner's."""
         return not CloudflareSettings.parse(site.options).is_quick
 
+    def way(self, spec: TunnelSpec, site: Site) -> str:
+        """Quick tunnels have quotas of their own; another edge has none that are known."""
+        settings = CloudflareSettings.parse(site.options)
+        if settings.edges or settings.quick_service:
+            return ""
+        return "cloudflare-quick" if settings.is_quick else "cloudflare-named"
+
     async def changes(self, spec: TunnelSpec, site: Site) -> tuple[str, ...]:
         """See ``ShowsChanges``."""
         settings = CloudflareSettings.parse(site.options)

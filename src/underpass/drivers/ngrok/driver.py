@@ -143,6 +143,10 @@ class NgrokDriver:
         """The address stays when it was chosen."""
         return NgrokSettings.parse(site.options).wanted is not None
 
+    def way(self, spec: TunnelSpec, site: Site) -> str:
+        """A paid plan has other quotas, and a server of one's own has none."""
+        return "ngrok-free" if _quota(NgrokSettings.parse(site.options), spec) else ""
+
     def own_gates(self) -> frozenset[str]:
         """Kinds of gates that ngrok's edge can keep besides ours (``ngrok.edge-gates``). Only one
         without a secret: what the edge refuses, our own proofs of refusal never see."""

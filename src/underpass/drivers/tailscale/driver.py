@@ -158,6 +158,14 @@ class TailscaleDriver:
         settings = TailscaleSettings.parse(site.options)
         return not settings.is_private or bool(settings.state)
 
+    def way(self, spec: TunnelSpec, site: Site) -> str:
+        """What the vendor's own service lets through; a login server of one's own has other
+        limits."""
+        settings = TailscaleSettings.parse(site.options)
+        if settings.login_server:
+            return ""
+        return f"tailscale-{settings.share}"
+
 
 def make_wanted(settings: TailscaleSettings, spec: TunnelSpec, site: Site) -> Wanted:
     """The door that the tunnel wants in the tailnet."""
