@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
+PYTEST_MORE ?=
 
-.PHONY: help setup packages demo test test-engines conformance check lint types floors docs docs-check fix bench engines clean
+.PHONY: help setup packages clients demo test test-engines conformance check lint types floors docs docs-check fix bench engines clean
 
 help: ## name the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,21 +26,24 @@ packages: ## install the Debian packages that tests and benchmarks need (root)
 	  echo "$$package"; done); \
 	if [ -z "$$missing" ]; then exit 0; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-	    --no-install-recommends $$missing; \
+	  apt-get -o Acquire::Retries=3 update -qq && DEBIAN_FRONTEND=noninteractive apt-get \
+	    -o Acquire::Retries=3 install -y -qq --no-install-recommends $$missing; \
 	else echo "some groups of tests will be skipped; to enable them, as root: make packages"; fi
+
+clients: setup packages ## install the foreign clients of tests from npm, into a cache outside the clone
+	@$(BIN)/python -m tests.e2e.node_clients
 
 demo: setup ## open a demo MCP server through the built-in relay; ONCE=1 stops after the proof
 	@$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
-test: setup packages ## run every test this machine can run, and name what it skips
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --ignore=tests/engines
+test: setup packages clients ## run every test this machine can run, and name what it skips
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --ignore=tests/engines $(PYTEST_MORE)
 
-test-engines: setup packages engines ## run the drivers' suites over the real engines
+test-engines: setup packages engines clients ## run the drivers' suites over the real engines
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines \
-	  --conformance build/conformance.json
+	  --conformance build/conformance.json $(PYTEST_MORE)
 
-conformance: setup packages engines ## the same, and write what each engine could do into docs/
+conformance: setup packages engines clients ## the same, and write what each engine could do into docs/
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines \
 	  --conformance docs/conformance.json
 	$(BIN)/python tools/docs.py write

@@ -1,4 +1,9 @@
-"""Foreign clients from npm, installed as the lock file says, and the Node that they need."""
+"""Foreign clients from npm, installed as the lock file says, and the Node that they need.
+
+    python -m tests.e2e.node_clients      # install all that tests use: `make clients`
+
+Tests install what is missing themselves; beforehand there is no time limit to share with them.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,15 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.e2e.stage import tool
 
 NODE = Path(__file__).resolve().parent / "node"
+
+WAIT_SECONDS = 300.0
+"""For the registry: from nothing it takes a minute where much else is going on."""
 
 
 def installed(where: Path = NODE) -> Path:
@@ -26,7 +35,11 @@ def installed(where: Path = NODE) -> Path:
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(where / name, home / name)
             npm = (tool("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-            subprocess.run(npm, cwd=home, check=True, capture_output=True, timeout=150)
+            done = subprocess.run(
+                npm, cwd=home, capture_output=True, text=True, check=False, timeout=WAIT_SECONDS
+            )
+            if done.returncode != 0:
+                raise RuntimeError(f"npm cannot install {where}: {done.stderr[-2_000:]}")
             (home / "complete").touch()
     return home
 
@@ -37,3 +50,20 @@ def node22(home: Path) -> str:
     for found in (home / "node_modules").glob("node-*-*/bin/node"):
         return str(found)
     return tool("node")
+
+
+def main() -> None:
+    """Install all. What cannot be had is named and is no failure here: its tests say so, too."""
+    if shutil.which("npm") is None:
+        return
+    tests = NODE.parents[1]
+    for lock in sorted(tests.glob("*/**/node/package-lock.json")):
+        try:
+            told = str(installed(lock.parent))
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            told = f"MISSING: {error}"
+        sys.stdout.write(f"{lock.parent.relative_to(tests)}: {told}\n")
+
+
+if __name__ == "__main__":
+    main()
