@@ -21,6 +21,7 @@ from underpass.gatehouse.preflight.look import OriginAway, Subject, look
 from underpass.guard.guard import Guard
 from underpass.guard.outcomes import Pass
 from underpass.guard.preflight.addresses import is_metadata, metadata_finding
+from underpass.guard.preflight.claims import claim
 from underpass.guard.preflight.errors import DangerousOrigin, check_reason
 from underpass.guard.preflight.findings import Finding
 from underpass.guard.preflight.openness import openness_of
@@ -120,8 +121,10 @@ class Preflight:
 
     async def _judge_bridge(self) -> None:
         """A server that we start ourselves is asked nothing: our bridge asks nobody for a token."""
-        head = RequestHead(b"POST", BRIDGED_PATH.encode(), b"localhost", [])
-        if self._admits_strangers(head):
+        guises = ([], claim("bridge")) if self._openness.any_token else ([],)
+        target = BRIDGED_PATH.encode()
+        heads = [RequestHead(b"POST", target, b"localhost", fields) for fields in guises]
+        if any(map(self._admits_strangers, heads)):
             await self._judge((bridged_finding(BRIDGED_PATH),))
         self._has_passed = True
 

@@ -18,6 +18,7 @@ from tests.e2e.stage import Stage
 
 from underpass.gatehouse.preflight.look import Looked, OriginAway, Subject, look
 from underpass.guard.gates import forge
+from underpass.guard.oauth.origin_gate import OriginOAuthGate
 from underpass.guard.outcomes import Pass
 from underpass.guard.peer import Peer
 from underpass.guard.preflight.openness import openness_of
@@ -78,7 +79,8 @@ async def serving(serve: Callable[..., object], *, tls: bool = False) -> AsyncIt
 async def look_at(origin: str, *gates: str, public: bool = True) -> Looked:
     plain, rules = parse_gates(gates)
     spec = TunnelSpec(parse_origin(origin), gates=plain, rules=rules, public=public)
-    guard = forge(spec.gates, rules=spec.rules, public=spec.public).guard
+    makers = {"oauth": lambda gate, materials: OriginOAuthGate()}
+    guard = forge(spec.gates, rules=spec.rules, public=spec.public, makers=makers).guard
 
     def admits(head: RequestHead) -> bool:
         return isinstance(guard.judge_http(head, Peer("203.0.113.77")), Pass)

@@ -35,6 +35,18 @@ def test_open_rules_name_prefixes_and_single_paths():
     assert of("/docs/*=open", public=True) == Openness(("", "/docs"))
 
 
+def test_what_the_origins_own_oauth_alone_guards_is_looked_at_with_a_token():
+    assert of("oauth:origin") == Openness(("",), any_token=True)
+    assert of("bearer", "/mcp=oauth:origin") == Openness((), ("/mcp",), any_token=True)
+    assert of("bearer", "/x/*=basic|oauth:origin") == Openness(("/x",), any_token=True)
+
+
+def test_with_another_gate_beside_it_it_is_not():
+    assert not of("oauth:origin", "ip:203.0.113.0/24").is_any
+    assert not of("bearer", "/mcp=oauth:origin+ip:203.0.113.0/24").is_any
+    assert not of("oauth").is_any
+
+
 def test_the_number_of_prefixes_is_bounded():
     many = ",".join(f"/p{number}/*" for number in range(20))
     assert len(of("bearer", f"{many}=open").bases) == 4

@@ -13,7 +13,7 @@ from underpass.guard.preflight.table import WEB_SIGNS
 PAGE = (Path(__file__).parents[3] / "docs" / "preflight.md").read_text()
 
 CODES = {sign.code for sign in WEB_SIGNS} | {service.code for service in SERVICES}
-OTHERS = {"mcp-tools", "database-mysql", "debugger-debugpy"}
+OTHERS = {"mcp-tools", "database-mysql", "debugger-debugpy", "oauth-origin-missing"}
 
 
 @pytest.mark.parametrize("code", sorted(CODES | OTHERS))

@@ -7,6 +7,7 @@ end of the time: an origin that does not answer is no danger yet, and says so by
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Final
@@ -27,6 +28,7 @@ from underpass.gatehouse.preflight.web import Connect, WebAsker
 from underpass.gatehouse.preflight.wire import PlainWire, TlsWire, Wire, WireRefused
 from underpass.guard.preflight import tools
 from underpass.guard.preflight.asks import FOLLOWING, WEB, Ask
+from underpass.guard.preflight.claims import claim, finding_of_claim
 from underpass.guard.preflight.findings import Finding
 from underpass.guard.preflight.openness import Openness
 from underpass.guard.preflight.seen import Seen
@@ -114,6 +116,7 @@ class _Looking:
     def judged(self) -> tuple[Finding, ...]:
         """Everything found so far, each code once."""
         every = (*judge(self._answers, WEB_SIGNS), *self._found)
+        every = (*finding_of_claim(every), *every)
         return tuple({each.code: each for each in reversed(every)}.values())[::-1]
 
     async def connect(self) -> None:
@@ -158,7 +161,8 @@ class _Looking:
 
     async def _look_at_web(self, connect: Connect) -> None:
         subject = self._subject
-        web = WebAsker(connect, subject.origin, subject.kind, subject.admits)
+        claimed = claim(secrets.token_urlsafe(24)) if subject.openness.any_token else None
+        web = WebAsker(connect, subject.origin, subject.kind, subject.admits, claim=claimed)
         self._askers.append(web)
         openness = subject.openness
         bases = ("",) if openness.bytes else openness.bases

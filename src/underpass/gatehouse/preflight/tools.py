@@ -8,7 +8,7 @@ from functools import partial
 
 from underpass.gatehouse.preflight.web import ASK_SECONDS, Connect, WebAsker
 from underpass.gatehouse.preflight.wire import Wire, WireRefused
-from underpass.guard.preflight import tools
+from underpass.guard.preflight import claims, tools
 from underpass.guard.preflight.findings import Finding
 from underpass.guard.preflight.seen import MOST_BYTES, Seen
 from underpass.http.messages import Headers, ResponseHead, lookup
@@ -28,7 +28,7 @@ async def find_tools(web: WebAsker, path: str, *, is_declared: bool) -> Finding 
 async def _stateless(web: WebAsker, path: str) -> Finding | None:
     got = await _post(web, path, *tools.stateless_list(), number=1)
     where = f"POST {path} (tools/list, 2026-07-28)"
-    return None if got is None else tools.find_tools(got[2], 1, where)
+    return None if got is None else _judged(web, path, got[2], 1, where)
 
 
 async def _in_session(web: WebAsker, path: str) -> Finding | None:
@@ -43,7 +43,17 @@ async def _in_session(web: WebAsker, path: str) -> Finding | None:
         if session:
             await web.send("DELETE", path, tools.end_session(session))
     where = f"POST {path} (initialize, tools/list)"
-    return None if got is None else tools.find_tools(got[2], 2, where)
+    return None if got is None else _judged(web, path, got[2], 2, where)
+
+
+def _judged(web: WebAsker, path: str, data: bytes, number: int, where: str) -> Finding | None:
+    """What an answer to ``tools/list`` shows. Nothing to list is no danger by itself, but it is for
+    whoever relies on the origin's asking for tokens."""
+    where += (how := web.how("POST", path))
+    found = tools.find_tools(data, number, where)
+    if found is None and how and tools.is_judged(data, number):
+        return claims.ignored(where, "answered")
+    return found
 
 
 async def _post(
@@ -84,7 +94,8 @@ async def _converse(web: WebAsker, stream: _Stream, path: str) -> Finding | None
     await web.send("POST", target, *tools.initialized(b""))
     await web.send("POST", target, *tools.session_list(b""))
     await stream.read_until(partial(tools.is_answer, number=2))
-    return tools.find_tools(bytes(stream.body), 2, f"GET {path}, POST {target.partition('?')[0]}")
+    where = f"GET {path}, POST {target.partition('?')[0]}{web.how('POST', target)}"
+    return tools.find_tools(bytes(stream.body), 2, where)
 
 
 class _Stream:

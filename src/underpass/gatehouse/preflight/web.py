@@ -10,6 +10,7 @@ from underpass.gatehouse.delivery import ELSEWHERE
 from underpass.gatehouse.preflight.wire import Wire, WireRefused
 from underpass.gatehouse.rewrite import base_path, origin_host, rewrite
 from underpass.guard.preflight.asks import Ask
+from underpass.guard.preflight.claims import HOW
 from underpass.guard.preflight.seen import MOST_BYTES, Seen
 from underpass.http.messages import EndOfMessage, Headers, Malformed, RequestHead, ResponseHead
 from underpass.http.reader import ResponseReader
@@ -34,13 +35,17 @@ class WebAsker:
         kind: Kind,
         admits: Callable[[RequestHead], bool],
         *,
+        claim: Headers | None = None,
         at_once: int = 8,
     ) -> None:
-        """``admits`` says whether the gates let a stranger ask that; nothing else is sent."""
+        """``admits`` says whether the gates let a stranger ask that; nothing else is sent. What
+        they let pass with ``claim`` alone, a made-up token, is asked with it."""
         self._connect = connect
         self._host = origin_host(origin)
         self._base = base_path(origin, kind)
         self._admits = admits
+        self._claim = claim
+        self._claimed: set[tuple[str, str]] = set()
         self._turns = asyncio.Semaphore(at_once)
         self.asked = 0
         """Requests sent so far."""
@@ -50,7 +55,12 @@ class WebAsker:
         target = base + ask.target
         where = f"{ask.method} {target}"
         sent = await self.send(ask.method, target, ask.fields, ask.body)
-        return None if sent is None else Seen(ask.name, where, *sent)
+        how = self.how(ask.method, target)
+        return None if sent is None else Seen(ask.name, where, *sent, how)
+
+    def how(self, method: str, target: str) -> str:
+        """In what guise that was asked, as findings say it."""
+        return HOW if (method, target) in self._claimed else ""
 
     async def send(
         self,
@@ -82,11 +92,19 @@ class WebAsker:
     def request(self, method: str, target: str, fields: Headers, length: int) -> bytes | None:
         """The head as a stranger's would come; None: the gates do not let it pass, or enough was
         asked."""
-        head = RequestHead(
-            method.encode("ascii"), target.encode("ascii"), self._host, fields, length
-        )
-        if self.asked >= MOST_ASKS or not self._admits(head):
+        if self.asked >= MOST_ASKS:
             return None
+
+        def with_fields(fields: Headers) -> RequestHead:
+            verb, path = method.encode("ascii"), target.encode("ascii")
+            return RequestHead(verb, path, self._host, fields, length)
+
+        head = with_fields(fields)
+        if not self._admits(head):
+            head = with_fields([*fields, *(self._claim or ())])
+            if not self._claim or not self._admits(head):
+                return None
+            self._claimed.add((method, target))
         return rewrite(
             head,
             host=self._host,

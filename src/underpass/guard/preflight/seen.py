@@ -27,6 +27,8 @@ class Seen:
     headers: Headers = field(default_factory=list)
     body: bytes = b""
     """Its beginning; of what is no HTTP, all that came."""
+    how: str = ""
+    """In what guise the question was put, as findings say it."""
 
     def header(self, name: str) -> bytes:
         """The first value of a field (in lower case); b"" without one."""

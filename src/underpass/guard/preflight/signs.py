@@ -51,7 +51,7 @@ class Sign:
             told.append(_shown(matches[0][0]))
         if self.members:
             told.append("JSON with " + ", ".join(self.members))
-        return Finding(self.code, self.what, seen.where, "; ".join(told), self.hint)
+        return Finding(self.code, self.what, seen.where + seen.how, "; ".join(told), self.hint)
 
     def _has_members(self, seen: Seen) -> bool:
         if not self.members:

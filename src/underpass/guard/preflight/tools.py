@@ -34,6 +34,7 @@ _BOTH: Final[Headers] = [
     (b"Accept", b"application/json, text/event-stream"),
 ]
 _META: Final = "io.modelcontextprotocol/"
+_NO_SUCH_METHOD: Final = -32601
 
 LISTENS: Final[Headers] = [(b"Accept", b"text/event-stream")]
 
@@ -112,6 +113,14 @@ def find_tools(data: bytes, number: int, where: str) -> Finding | None:
     seen = f"{len(tools)} tool{'' if len(tools) == 1 else 's'}" + (f": {shown}" if shown else "")
     what = "an MCP server that lists its tools to strangers"
     return Finding("mcp-tools", what, where, seen, AGENTS)
+
+
+def is_judged(data: bytes, number: int) -> bool:
+    """Whether ``data`` is an answer to what the request ``number`` asked, be it that there is no
+    such thing: whoever answers so has asked nobody who they are."""
+    answer = _answer(data, number) or {}
+    error = answer.get("error")
+    return "result" in answer or (isinstance(error, dict) and error.get("code") == _NO_SUCH_METHOD)
 
 
 def bridged_finding(path: str) -> Finding:
