@@ -135,3 +135,39 @@ async def test_a_secret_that_is_missing_is_said_before_anything_opens(
             pass
     assert caught.value.code == "secret-missing"
     assert list((places / "run").iterdir()) == []
+
+
+async def test_a_webhook_that_passed_is_refused_when_the_tunnel_is_opened_anew(
+    places: Path,
+) -> None:
+    body = b'{"ref":"main"}'
+    signed = f"X-Hub-Signature-256: sha256={hmac.new(SECRET.encode(), body, sha256).hexdigest()}"
+
+    async def deliver(name: str, port: int) -> int:
+        async with underpass.open(port, gates=["signature:github"], name=name) as tunnel:
+            return await ask(tunnel, "/hooks", signed, body=body)
+
+    async with HttpOrigin() as origin, HttpOrigin() as other:
+        assert await deliver("hooks", origin.port) == 200
+        assert await deliver("hooks", origin.port) == 403
+        assert await deliver("others", origin.port) == 200, "another name has its own memory"
+        # Without a name the address is another each time: what counts is where it leads.
+        assert await deliver("", origin.port) == 200
+        assert await deliver("", origin.port) == 403
+        assert await deliver("", other.port) == 200
+        assert len(origin.requests) == 3
+    assert (places / "state" / "replays.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_memory_of_webhooks_that_cannot_be_read_is_said_before_anything_opens(
+    places: Path,
+) -> None:
+    (places / "state").mkdir(mode=0o700)
+    file = places / "state" / "replays.db"
+    file.touch(mode=0o600)
+    file.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(UnderpassError) as caught:
+        async with underpass.open(1, gates=["signature:github"]):
+            pass
+    assert caught.value.code == "replays-unusable"
+    assert list((places / "run").iterdir()) == []

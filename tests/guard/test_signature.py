@@ -6,7 +6,7 @@ import base64
 import datetime
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha1, sha256
 from pathlib import Path
 
@@ -15,7 +15,18 @@ import stripe
 from slack_sdk.signature import SignatureVerifier
 from standardwebhooks import Webhook
 
-from underpass.guard.gates import Deny, Gate, Materials, NeedsBody, Outcome, Pass, Peer, forge
+from underpass.guard.errors import SecretUnreadable
+from underpass.guard.gates import (
+    Deny,
+    Gate,
+    Later,
+    Materials,
+    NeedsBody,
+    Outcome,
+    Pass,
+    Peer,
+    forge,
+)
 from underpass.guard.replays import Replays
 from underpass.guard.signature import THREAD_BYTES
 from underpass.http.messages import Headers, RequestHead
@@ -440,3 +451,85 @@ def test_no_signature_opens_a_change_of_protocols(scheme: str, clock: Clock) -> 
     head = RequestHead(b"GET", b"/hooks", b"h", signed, 0, b"websocket")
     assert made.judge(head, Peer("")) == REFUSED
     assert isinstance(show(made, signed, b""), Pass), "the control: without it, it passes"
+
+
+# What outlives the process.
+
+
+class Remembering:
+    """A ``ReplayMemory`` that fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, float | None] = {}
+        self.fails = False
+
+    async def first_use(self, proofs: Sequence[bytes], until: float | None) -> bool:
+        if self.fails:
+            raise SecretUnreadable(path="/a/disk", why="it is full")
+        is_first = not self.kept.keys() & set(proofs)
+        self.kept.update(dict.fromkeys(proofs, until))
+        return is_first
+
+
+async def shown_to(made: Gate, headers: Headers, body: bytes = BODY) -> Outcome:
+    outcome = show(made, headers, body)
+    return await outcome.wait() if isinstance(outcome, Later) else outcome
+
+
+def again(text: str, clock: Clock, memory: Remembering, **variables: str) -> Gate:
+    """The gate as it is after a restart."""
+    environment = {**SECRETS, **variables}
+    materials = Materials(environment=environment, wall_clock=clock, replays=memory)
+    return forge([parse_gate(text)], materials=materials).gates[text]
+
+
+@ALL
+async def test_a_signature_is_good_once_whatever_is_restarted(scheme: str, clock: Clock) -> None:
+    memory, headers, text = Remembering(), SENDERS[scheme](), f"signature:{scheme}"
+    assert isinstance(await shown_to(again(text, clock, memory), headers), Pass)
+    for _ in range(2):
+        assert await shown_to(again(text, clock, memory), headers) == REFUSED
+    assert isinstance(await shown_to(gate(text, clock), headers), Pass), "the control: no memory"
+    (until,) = memory.kept.values()
+    assert until == (None if scheme == "github" else NOW + 301)
+
+
+async def test_a_replay_is_known_when_the_keys_have_changed_meanwhile(clock: Clock) -> None:
+    memory = Remembering()
+    headers = github(secret=SECRETS["OLD"])
+    both = "signature:github,env:GITHUB_WEBHOOK_SECRET,env:OLD"
+    for first, then in (
+        ("signature:github,env:OLD", both),
+        (both, "signature:github,env:OLD"),
+        (both, "signature:github,env:OLD,env:GITHUB_WEBHOOK_SECRET"),
+    ):
+        memory.kept.clear()
+        assert isinstance(await shown_to(again(first, clock, memory), headers), Pass)
+        assert await shown_to(again(then, clock, memory), headers) == REFUSED
+
+
+async def test_nothing_passes_that_cannot_be_remembered_and_it_may_come_again(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = Remembering()
+    made = again("signature:github", clock, memory)
+    memory.fails = True
+    assert await shown_to(made, github()) == Deny(503, "gate-away")
+    assert "/a/disk" in caplog.text
+    memory.fails = False
+    assert isinstance(await shown_to(made, github()), Pass)
+    assert await shown_to(made, github()) == REFUSED
+
+
+async def test_a_large_body_is_remembered_too(clock: Clock) -> None:
+    memory, body = Remembering(), b"x" * (THREAD_BYTES + 1)
+    for expected in (True, False):
+        outcome = await shown_to(again("signature:github", clock, memory), github(body), body)
+        assert isinstance(outcome, Pass) is expected
+
+
+async def test_what_is_wrong_is_never_remembered(clock: Clock) -> None:
+    memory = Remembering()
+    made = again("signature:github", clock, memory)
+    assert await shown_to(made, github(b"other")) == REFUSED
+    assert not memory.kept

@@ -19,6 +19,7 @@ from underpass.assembly.access import Access
 from underpass.assembly.engines import choose
 from underpass.assembly.examination import Examination
 from underpass.assembly.keys import connector_key
+from underpass.assembly.materials import make_materials
 from underpass.assembly.oauth import OAuthSite, check_url_lasts, make_oauth
 from underpass.assembly.observation import Watched, serve_metrics, watch
 from underpass.assembly.origin import deliver
@@ -155,7 +156,10 @@ async def open_tunnel(spec: TunnelSpec, options: OpenOptions) -> OpenTunnel:
         doors.check(spec.origin, addresses)
         oauth = make_oauth(spec, options)
         makers = {} if oauth is None else oauth.makers
-        forged = forge(spec.gates, rules=spec.rules, public=spec.public, makers=makers)
+        materials = await make_materials(spec, options, stack)
+        forged = forge(
+            spec.gates, rules=spec.rules, public=spec.public, makers=makers, materials=materials
+        )
         directory = Path(tempfile.mkdtemp(prefix="engine-", dir=options.runtime_dir))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         claim(directory)

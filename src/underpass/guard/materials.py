@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from underpass.guard.checks import Gate
+from underpass.guard.replays import ReplayMemory
 from underpass.model.gates import GateSpec
 
 
@@ -20,6 +21,8 @@ class Materials:
     wall_clock: Callable[[], float] = time.time
     """Unix time."""
     monotonic: Callable[[], float] = time.monotonic
+    replays: ReplayMemory | None = None
+    """Where proofs that are good once are remembered across restarts; None: nowhere."""
 
 
 GateMaker = Callable[[GateSpec, Materials], Gate]

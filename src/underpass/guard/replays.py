@@ -1,12 +1,25 @@
-"""What was shown before: proofs that are good for one use are remembered until they expire."""
+"""What was shown before: proofs that are good for one use are remembered until they expire.
+
+Here as long as the process runs; what must outlive it is told to a ``ReplayMemory``.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 MAX_REMEMBERED: Final = 65_536
 # Some 10 MiB at worst. Only valid ones are remembered: a stranger cannot fill it.
+
+
+class ReplayMemory(Protocol):
+    """Remembers what was shown at one tunnel, whatever becomes of this process."""
+
+    async def first_use(self, proofs: Sequence[bytes], until: float | None) -> bool:
+        """Remember ``proofs``, which all stand for one valid thing, on disk when this returns.
+        False: one of them was shown before. ``until`` (Unix seconds) they could pass; None: for
+        good. Raises an ``UnderpassError`` when nobody can say."""
 
 
 class Replays:
@@ -32,6 +45,10 @@ class Replays:
             seen.popitem(last=False)
         seen[digest] = now + (self._seconds or 0.0)
         return True
+
+    def forget(self, digest: bytes) -> None:
+        """It was not passed on after all: it may come again."""
+        self._seen.pop(digest, None)
 
     def __len__(self) -> int:
         return len(self._seen)
