@@ -28,6 +28,8 @@ FILLED = {
     "YOUR.DOMAIN": "example.com",
     "/PATH/": "/etc/",
     "HUB": "hub.example.com",
+    "YOUR-DEV-DOMAIN": "tools.ngrok-free.dev",
+    "N.tcp.ngrok.io:PORT": "1.tcp.ngrok.io:20001",
 }
 """What a reader puts in the place of the words in capitals."""
 

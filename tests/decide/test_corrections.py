@@ -135,7 +135,10 @@ def test_remote_ports_are_bound_to_an_explicit_address():
 
 def test_ngrok_tcp_is_told_to_want_a_card(ask):
     answers = ask(Need(traffic=Traffic.TCP), Here()).answers
-    quotas = next(answer for answer in answers if answer.way.id == "ngrok-free").quotas
+    answer = next(answer for answer in answers if answer.way.id == "ngrok-tcp")
+    quotas = answer.quotas
+    # Neither a name of HTTPS, nor one that stays.
+    assert answer.way.visitor_sees == "N.tcp.ngrok.io:PORT, another at each start"
     assert "card on file" in " ".join(
         q.says for q in quotas if q.measure is Measure.TCP_CONNECTIONS
     )

@@ -123,7 +123,8 @@ def test_a_gate_that_was_not_named_is_one_that_the_visitor_can_pass(visitor, gat
 
 def test_oauth_asks_for_an_address_that_stays_or_says_that_it_changes():
     sso = Need(traffic=Traffic.MCP, auth=Auth.SSO)
-    assert "url=https://HOST.YOUR.DOMAIN" in plan("ngrok-free", sso).run[0].line
+    assert "url=https://YOUR-DEV-DOMAIN" in plan("ngrok-free", sso).run[0].line
+    assert "url=https://HOST.YOUR.DOMAIN" in plan("ngrok-paid", sso).run[0].line
     for identifier in ("cloudflare-quick", "localhost-run", "pinggy"):
         assert "--gate oauth --changing-url " in plan(identifier, sso).run[0].line
     assert "--changing-url" not in plan("relay", sso).run[-1].line

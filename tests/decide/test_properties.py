@@ -23,25 +23,32 @@ TODAY = date(2026, 11, 23)
 
 OURS = {"relay", "relay-tcp", "relay-reach"}
 SSH = {"ssh-local", "ssh-kept", "ssh-remote"}
-SERVICES = {"localhost-run", "pinggy"}
+SERVICES = {"localhost-run", "pinggy", "pinggy-tcp"}
+PAID = {"ngrok-paid", "ngrok-tcp-reserved"}
 TUNNELLED = {"tailscale-serve", "wireguard"}
+BARE = {"ngrok-tcp", "ngrok-tcp-reserved", "pinggy-tcp", "relay-tcp"}
+"""Byte streams of strangers, as they are."""
 
 KEEPS = {
     "no_third_party": OURS | SSH | {"bore-own", "wireguard"},
     "own_domain": OURS | {"ngrok-paid", "cloudflare-named"},
-    "inspect": {way.id for way in WAYS} - {"relay-tcp", "relay-reach", "ssh-local", "ssh-kept"},
+    "inspect": {way.id for way in WAYS} - {*BARE, "relay-reach", "ssh-local", "ssh-kept"},
     "resumable": OURS | TUNNELLED,
     "persistent": OURS
     | TUNNELLED
     | SSH
-    | {"ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-funnel", "bore-own"},
+    | {"ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-funnel", "bore-own"}
+    | {"ngrok-tcp-reserved"},
     "whole_network": TUNNELLED,
     "no_signup": {way.id for way in WAYS}
-    - {"ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-serve", "tailscale-funnel"},
-    "free": {way.id for way in WAYS} - {"ngrok-paid"},
+    - {"ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-serve", "tailscale-funnel"}
+    - {"ngrok-tcp", "ngrok-tcp-reserved"},
+    "free": {way.id for way in WAYS} - PAID,
     "streaming": {way.id for way in WAYS} - {"cloudflare-quick"},
-    "database": {way.id for way in WAYS} - {"bore-own", "bore-pub", "relay-tcp"},
-    "stable_name": {way.id for way in WAYS} - SERVICES - {"bore-pub", "cloudflare-quick"},
+    "database": {way.id for way in WAYS} - {"bore-own", "bore-pub"} - BARE,
+    "stable_name": {way.id for way in WAYS}
+    - SERVICES
+    - {"bore-pub", "cloudflare-quick", "ngrok-tcp"},
     "no_install": SERVICES | SSH | {"bore-pub"},
 }
 PUBLIC = {
@@ -54,6 +61,7 @@ PUBLIC = {
     "bore-pub",
     *SERVICES,
     *OURS,
+    *BARE,
 }
 PRIVATE = {*SSH, *TUNNELLED, "relay-reach"}
 # For HTTP; a byte stream shows nothing but its address, or a token by `underpass reach`.
@@ -62,7 +70,7 @@ BEHIND_OURS = {
     "tailscale-serve",
     "wireguard",
     "ssh-remote",
-    *PUBLIC - {"relay-tcp", "relay-reach"},
+    *PUBLIC - BARE - {"relay-reach"},
 }
 LASTING_TLS = {"relay", "ngrok-free", "ngrok-paid", "cloudflare-named", "tailscale-funnel"}
 GATES = {
@@ -71,18 +79,18 @@ GATES = {
     Auth.LINK: BEHIND_OURS,
     Auth.SIGNATURE: BEHIND_OURS,
     Auth.JWT: BEHIND_OURS,
-    Auth.SSO: LASTING_TLS | SERVICES | {"cloudflare-quick", "tailscale-serve"},
+    Auth.SSO: LASTING_TLS | {"localhost-run", "pinggy", "cloudflare-quick", "tailscale-serve"},
     Auth.CERTIFICATE: {"relay", "ngrok-paid"},
-    Auth.IP: BEHIND_OURS - {"bore-own", "bore-pub", "localhost-run", "ssh-remote"} | {"relay-tcp"},
+    Auth.IP: BEHIND_OURS - {"bore-own", "bore-pub", "localhost-run", "ssh-remote"} | BARE,
     Auth.KEYS: {*SSH, *TUNNELLED},
     Auth.NONE: PUBLIC - {"relay-reach"},
 }
 BYTES_BEHIND = {
     Auth.TOKEN: {"relay-reach"},
-    Auth.IP: {"relay-tcp", "ngrok-free", "ngrok-paid", "pinggy", "wireguard"},
+    Auth.IP: BARE | {"wireguard"},
     Auth.SSO: {"tailscale-serve"},
     Auth.KEYS: {*SSH, *TUNNELLED},
-    Auth.NONE: {"relay-tcp", "ngrok-free", "ngrok-paid", "pinggy", "bore-own", "bore-pub"},
+    Auth.NONE: BARE | {"bore-own", "bore-pub"},
 }
 CANNOT_PASS = {
     (Visitor.WEBHOOK, Auth.SSO),
@@ -172,8 +180,10 @@ def test_no_answer_breaks_a_constraint(need, here, quotas):
         assert not ways & {"cloudflare-quick", "cloudflare-named"}
     if need.monthly_bytes > 10**9 or need.monthly_requests > 20_000:
         assert "ngrok-free" not in ways
+    if need.monthly_bytes > 10**9:
+        assert "ngrok-tcp" not in ways
     if need.seconds is None or need.seconds > HOUR:
-        assert "pinggy" not in ways
+        assert not ways & {"pinggy", "pinggy-tcp"}
         if need.auth is Auth.NONE:
             assert not ways & PUBLIC
 
@@ -181,7 +191,7 @@ def test_no_answer_breaks_a_constraint(need, here, quotas):
 def _excused(constraint, here):
     """The ways that what is here lets keep the constraint after all."""
     if constraint == "no_signup":
-        return {w.id for w in WAYS if w.account in here.accounts and w.id != "ngrok-paid"}
+        return {w.id for w in WAYS if w.account in here.accounts} - PAID
     if constraint == "no_install":
         return {w.id for w in WAYS if all(here.find(p) for p in w.programs) and not w.own_server}
     return set()
@@ -237,6 +247,9 @@ def test_every_way_is_the_first_answer_to_some_need(ask):
         "cloudflare-named": Need(seconds=None, own_domain=True),
         "localhost-run": Need(seconds=HOUR),
         "pinggy": Need(seconds=HOUR, no_install=True, auth=Auth.IP),
+        "pinggy-tcp": Need(traffic=Traffic.TCP, seconds=HOUR, no_install=True, auth=Auth.IP),
+        "ngrok-tcp": Need(traffic=Traffic.TCP),
+        "ngrok-tcp-reserved": Need(traffic=Traffic.TCP, stable_name=True),
         "tailscale-funnel": Need(task=Task.FLEET, machines=2),
         "relay": Need(resumable=True),
         "bore-own": Need(no_third_party=True, traffic=Traffic.TCP),

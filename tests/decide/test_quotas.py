@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from underpass.decide.here import Here, Left
-from underpass.decide.need import Need
+from underpass.decide.need import HOUR, Auth, Need, Traffic, Visitor
 from underpass.decide.quotas import Basis, Measure, parse_quotas
 from underpass.decide.ways import WAYS
 
@@ -104,3 +104,46 @@ def test_old_quotas_are_told_to_be_old(ask):
     assert not any("ngrok" in caution for caution in ask(Need()).cautions)
     later = ask(Need(), today=date(2027, 3, 1)).cautions
     assert any("ngrok-free-transfer" in caution for caution in later)
+
+
+def test_a_quota_that_is_nearly_used_up_puts_its_way_behind_others_and_says_so(ask):
+    need = Need(seconds=2 * HOUR, visitor=Visitor.WEBHOOK)
+    first, *_ = ask(need).answers
+    assert first.way.id == "ngrok-free"
+    # A tenth of it is left: told, and no more than that.
+    some = ask(need, Here(left=(Left("ngrok-free-requests", 2_000),))).answers[0]
+    assert (some.way.id, some.points) == ("ngrok-free", first.points)
+    assert "2 000 left of: 20 000 HTTP requests a month" in some.limits
+    few = ask(need, Here(left=(Left("ngrok-free-requests", 1_999),))).answers
+    assert few[0].way.id != "ngrok-free"
+    (ngrok,) = (each for each in few if each.way.id == "ngrok-free")
+    told = [(reason.points, reason.why) for reason in ngrok.reasons if reason.points < 0]
+    assert told == [(-20, "only 1 999 left of: 20 000 HTTP requests a month")]
+
+
+def test_what_a_need_cannot_use_up_says_nothing_against_a_way(ask):
+    few = Here(left=(Left("ngrok-free-requests", 1), Left("ngrok-free-tcp-connections", 1)))
+    (tcp,) = (a for a in ask(Need(traffic=Traffic.TCP), few).answers if a.way.id == "ngrok-tcp")
+    assert not any("HTTP requests" in reason.why for reason in tcp.reasons)
+    assert any("TCP connections" in reason.why for reason in tcp.reasons)
+
+
+@pytest.mark.parametrize(
+    ("need", "told"),
+    [
+        (Need(), "say who comes (--visitor) and how they show it (--auth): else it is a guess"),
+        (
+            Need(visitor=Visitor.WEBHOOK),
+            "the gate is what a visitor of the kind webhook can pass: --auth says another",
+        ),
+        (
+            Need(traffic=Traffic.TCP, auth=Auth.IP),
+            "where only machines of yours come, ask with --private: ways without a public port",
+        ),
+        (Need(auth=Auth.TOKEN), None),
+        (Need(traffic=Traffic.TCP, auth=Auth.IP, visitor=Visitor.PROGRAM), None),
+    ],
+)
+def test_what_was_not_said_is_asked_for(need, told, ask):
+    cautions = [each for each in ask(need).cautions if not each.startswith("older")]
+    assert cautions == ([told] if told else [])

@@ -28,7 +28,7 @@ OUT = {
     "transfer": (Need(monthly_bytes=6), Here(left=(Left("ngrok-free-transfer", 5),)), "ngrok-free"),
     "requests": (Need(monthly_requests=20_001), Here(), "ngrok-free"),
     "no-third-party": (Need(no_third_party=True), Here(), "ngrok-free"),
-    "inspect": (Need(traffic=Traffic.TCP, inspect=True), Here(), "ngrok-free"),
+    "inspect": (Need(traffic=Traffic.TCP, inspect=True), Here(), "bore-pub"),
     "no-install": (Need(no_install=True), Here(), "cloudflare-quick"),
     "no-signup": (Need(no_signup=True), Here(), "ngrok-free"),
     "free": (Need(free=True), Here(), "ngrok-paid"),

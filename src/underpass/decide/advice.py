@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import date
 
 from underpass.decide.boundaries import Boundary, boundary_of
+from underpass.decide.counting import concerning, remaining, told
 from underpass.decide.here import Here
-from underpass.decide.need import Audience, Auth, Need, Task, Traffic
+from underpass.decide.need import Audience, Auth, Need, Task, Traffic, Visitor
 from underpass.decide.plans import plan
 from underpass.decide.preferences import Reason, reasons, setup_seconds
-from underpass.decide.quotas import Measure, QuotaFact, Quotas
+from underpass.decide.quotas import QuotaFact, Quotas
 from underpass.decide.rules import Case, broken_rules
 from underpass.decide.steps import Plan, addresses
-from underpass.decide.timings import TIMINGS
+from underpass.decide.timings import timing_of
 from underpass.decide.way import Way
 from underpass.decide.ways import WAYS
 
@@ -83,32 +84,11 @@ def _answer(case: Case) -> Answer:
         driven=not made.theirs,
         gate=_gate(case),
         limits=(*_limits(case, made), *case.way.limits, *_measured(case, made)),
-        quotas=tuple(
-            fact for fact in case.quotas.of(case.way.id) if _concerns(fact, case.way, case.need)
-        ),
+        quotas=tuple(concerning(case)),
         setup_seconds=setup_seconds(case),
         missing=missing,
         plan=made,
     )
-
-
-def _concerns(fact: QuotaFact, way: Way, need: Need) -> bool:
-    """Whether what the quota counts can occur at all."""
-    match fact.measure:
-        case Measure.TCP_CONNECTIONS | Measure.TCP_RATE:
-            return need.traffic is Traffic.TCP
-        case Measure.REQUESTS | Measure.REQUEST_RATE | Measure.IN_FLIGHT:
-            return need.is_web
-        case Measure.IDENTITIES:
-            return need.auth is Auth.SSO and bool(way.chosen(need).theirs)
-        case Measure.WEBHOOKS:
-            # Counted where the vendor's edge judges signatures; ours are judged here.
-            return False
-        case Measure.RULES:
-            # Only a gate at the vendor's edge is a rule of its policy.
-            return bool(way.chosen(need).theirs)
-        case _:
-            return True
 
 
 def _gate(case: Case) -> str:
@@ -128,6 +108,7 @@ def _limits(case: Case, made: Plan) -> Iterable[str]:
         for found in here.programs:
             if found.program == program and found.why_not:
                 yield f"the {program} here does not count: {found.why_not}"
+    yield from (told(fact, left) for fact, left in remaining(case))
     public = need.audience is Audience.PUBLIC and need.task is not Task.REACH
     if public and way.chosen(need).auth is Auth.NONE:
         yield "open: whoever learns the address gets to the origin, scanners included"
@@ -139,7 +120,7 @@ def _limits(case: Case, made: Plan) -> Iterable[str]:
 
 
 def _measured(case: Case, made: Plan) -> Iterable[str]:
-    timing = TIMINGS.get(case.way.engine)
+    timing = timing_of(case.way)
     if timing is not None and not made.theirs:
         yield timing.sentence()
 
@@ -158,13 +139,22 @@ def _nothing_fits(unfit: tuple[Unfit, ...]) -> Boundary:
     return Boundary("nothing-fits", "no way that is known keeps every constraint", told)
 
 
+def _guessed(need: Need) -> Iterable[str]:
+    if need.auth is None and need.visitor is None:
+        yield "say who comes (--visitor) and how they show it (--auth): else it is a guess"
+    elif need.auth is None:
+        yield f"the gate is what a visitor of the kind {need.visitor} can pass: --auth says another"
+    if need.traffic is Traffic.TCP and need.visitor in (None, Visitor.OWN_MACHINE):
+        yield "where only machines of yours come, ask with --private: ways without a public port"
+
+
 def _cautions(
     need: Need, here: Here, answers: tuple[Answer, ...], quotas: Quotas, today: date
 ) -> tuple[str, ...]:
-    told: list[str] = []
-    if need.task is Task.EXPOSE and need.audience is Audience.PUBLIC and need.auth is None:
-        told.append("say who comes (--visitor) and how they show it (--auth): else it is a guess")
-    told += [
+    cautions: list[str] = []
+    if need.task is Task.EXPOSE and need.audience is Audience.PUBLIC:
+        cautions += _guessed(need)
+    cautions += [
         f"{one.exposes} is exposed by {one.engine} already ({one.where})"
         for one in here.foreign
         if need.names.origin is not None and one.port == need.names.origin.port != 0
@@ -173,5 +163,5 @@ def _cautions(
         fact.id for answer in answers for fact in answer.quotas if quotas.is_stale(fact, today)
     ]
     if stale:
-        told.append(f"older than half a year, look again: {', '.join(dict.fromkeys(stale))}")
-    return tuple(told)
+        cautions.append(f"older than half a year, look again: {', '.join(dict.fromkeys(stale))}")
+    return tuple(cautions)

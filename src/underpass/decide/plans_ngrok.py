@@ -32,6 +32,12 @@ on_http_request:
 """,
 }
 
+DEV_DOMAIN: Final = "YOUR-DEV-DOMAIN"
+"""The one name that a free account is given, as its dashboard shows it."""
+
+RESERVED: Final = "tcp://N.tcp.ngrok.io:PORT"
+"""A TCP address that was reserved, as the dashboard shows it."""
+
 _POLICY_FILE: Final = "ngrok-policy.yml"
 _TOKEN: Final = ("NGROK_AUTHTOKEN",)
 _STOP: Final = Step(
@@ -54,20 +60,25 @@ def paid(need: Need, target: Target, offer: GateOffer) -> Plan:
 
 def _ngrok(need: Need, target: Target, offer: GateOffer, account: str) -> Plan:
     if offer.theirs:
-        return _by_policy(need, target, offer)
+        return _by_policy(need, target, offer, account)
     # OAuth's clients registered with one address, so it is asked for by name.
-    wanted = need.names.hostname or (target.hostname if offer.auth is Auth.SSO else "")
+    own = target.hostname if account else DEV_DOMAIN
+    wanted = need.names.hostname or (own if offer.auth is Auth.SSO else "")
     named = f"https://{wanted}" if wanted and not is_bytes(need) else ""
+    if is_bytes(need) and account:
+        named = RESERVED
     engine = ("--engine", "ngrok", *options(url=named, account=account))
     opened = open_step(need, target, offer, engine, environment=_TOKEN)
-    left = "a reserved domain stays yours: release it in the dashboard" if named else ""
-    return Plan(
-        (opened, *seen(need, target)), closing(target, left or "nothing is left at ngrok", _STOP)
-    )
+    left = "nothing is left at ngrok"
+    if named and account:
+        left = "what you reserved stays yours: release it in the dashboard"
+    return Plan((opened, *seen(need, target)), closing(target, left, _STOP))
 
 
-def _by_policy(need: Need, target: Target, offer: GateOffer) -> Plan:
+def _by_policy(need: Need, target: Target, offer: GateOffer, account: str) -> Plan:
     words = ["ngrok", "tcp", target.address] if is_bytes(need) else ["ngrok", "http", target.url]
+    if is_bytes(need) and account:
+        words += ["--url", RESERVED]
     if target.names.hostname and not is_bytes(need):
         words += ["--url", f"https://{target.hostname}"]
     text = _POLICIES[offer.auth].format(addresses=addresses(need))
@@ -78,4 +89,9 @@ def _by_policy(need: Need, target: Target, offer: GateOffer) -> Plan:
     return Plan(run, (CTRL_C, _STOP), theirs=offer.theirs)
 
 
-PLANS: Final = {"ngrok-free": free, "ngrok-paid": paid}
+PLANS: Final = {
+    "ngrok-free": free,
+    "ngrok-paid": paid,
+    "ngrok-tcp": free,
+    "ngrok-tcp-reserved": paid,
+}

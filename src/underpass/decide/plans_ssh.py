@@ -140,4 +140,5 @@ PLANS: Final = {
     "ssh-remote": ssh_remote,
     "localhost-run": localhost_run,
     "pinggy": pinggy,
+    "pinggy-tcp": pinggy,
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from underpass.decide.counting import is_nearly_used_up, remaining, told
 from underpass.decide.need import HOUR, Audience, Auth, Task, Traffic
 from underpass.decide.rules import Case
 
@@ -255,10 +256,15 @@ def _from_here(case: Case) -> list[Reason]:
         found.append(Reason(6, f"{' and '.join(way.programs)} is here"))
     if way.account and way.account in here.accounts:
         found.append(Reason(4, f"a credential for {way.account} is here"))
+    found += [
+        Reason(-20, f"only {told(fact, left)}")
+        for fact, left in remaining(case)
+        if is_nearly_used_up(fact, left)
+    ]
     if (health := here.health_of(way.engine)) is not None:
-        told = f": {health.detail}" if health.detail else ""
+        detail = f": {health.detail}" if health.detail else ""
         if health.healthy:
-            found.append(Reason(4, f"lately measured healthy{told}"))
+            found.append(Reason(4, f"lately measured healthy{detail}"))
         else:
-            found.append(Reason(-60, f"lately measured failing{told}"))
+            found.append(Reason(-60, f"lately measured failing{detail}"))
     return found

@@ -13,12 +13,14 @@ PUBLIC: Final = frozenset({Audience.PUBLIC})
 EXPOSE: Final = frozenset({Task.EXPOSE})
 
 _LEASE = "its lease always ends, at the latest after 366 days: renew it with `underpass renew`"
-_SILENT_NGROK = (
-    "its own SDK did not notice a frozen edge within 12 s when measured: proofs through the public "
-    "address do"
+_BARE_BYTES = (
+    "the visitor's own bytes travel as they are to the edge: without TLS of their own they can be "
+    "read on the way"
 )
 _NO_ADDRESSES = "it tells nobody's address, so there is no gate by address"
 _READ_BY_SERVICE = "TLS ends at the service: its operator can read what passes, tokens too"
+_LISTED = "an address list as the remote command"
+_TELLS_NOBODY = "pinggy tells nobody's address, so only its own edge can judge them"
 _CHANGES = "the address may change with every reconnect; `underpass watch` tells it"
 _PLAIN = "neither tunnel nor visitors are encrypted: whoever listens reads tokens, too"
 _NGROK_EDGE = (
@@ -29,6 +31,9 @@ _NGROK_EDGE = (
         traffic=WEB,
         theirs="a login page for people is ngrok's own, and no gate of ours stands behind it",
     ),
+    OPEN,
+)
+_NGROK_TCP_EDGE = (
     GateOffer(
         Auth.IP,
         "restrict-ips in a traffic policy",
@@ -37,12 +42,14 @@ _NGROK_EDGE = (
     ),
     OPEN,
 )
+_NGROK_AGENT = (
+    "agents 3.16 or later, or the Python SDK; the agent's own API takes a free loopback port "
+    "(not 4040), and its store of requests stays off: `underpass requests` shows them"
+)
 _NGROK_LIMITS = (
     "its edge flags --oauth, --basic-auth and --cidr-allow are deprecated: gates of ours, or a "
     "traffic policy",
-    "agents 3.16 or later, or the Python SDK; the agent's own API takes a free loopback port "
-    "(not 4040), and its store of requests stays off: `underpass requests` shows them",
-    _SILENT_NGROK,
+    _NGROK_AGENT,
 )
 
 RELAY: Final = Way(
@@ -90,11 +97,7 @@ RELAY_TCP: Final = Way(
     encrypted=False,
     resumes=True,
     returns=True,
-    limits=(
-        "the visitor's own bytes travel as they are to the relay: without TLS of their own they "
-        "can be read on the way",
-        _LEASE,
-    ),
+    limits=(_BARE_BYTES, _LEASE),
 )
 
 NGROK_FREE: Final = Way(
@@ -103,7 +106,7 @@ NGROK_FREE: Final = Way(
     title="ngrok, free plan",
     suits="a public HTTPS name within a minute, which stays the same",
     tasks=EXPOSE,
-    traffic=WEB | {Traffic.TCP},
+    traffic=WEB,
     audiences=PUBLIC,
     visitors=EVERYBODY,
     visitor_sees="https://YOUR-DEV-DOMAIN; browsers get a warning page first, which programs "
@@ -125,7 +128,7 @@ NGROK_PAID: Final = Way(
     title="ngrok, paid plan",
     suits="a public HTTPS name within a minute, under your domain",
     tasks=EXPOSE,
-    traffic=WEB | {Traffic.TCP},
+    traffic=WEB,
     audiences=PUBLIC,
     visitors=EVERYBODY,
     visitor_sees="https at the domain you reserved, without a warning page",
@@ -140,6 +143,47 @@ NGROK_PAID: Final = Way(
     returns=True,
     inspects=True,
     limits=(*_NGROK_LIMITS, "prices and quotas by plan: not recorded here"),
+)
+
+NGROK_TCP: Final = Way(
+    id="ngrok-tcp",
+    engine="ngrok",
+    title="ngrok, a TCP address of the free plan",
+    suits="a public TCP port within a minute, without a server of yours",
+    tasks=EXPOSE,
+    traffic=TCP,
+    audiences=PUBLIC,
+    visitors=WITH_SOFTWARE | {Visitor.LOCAL_MCP},
+    visitor_sees="N.tcp.ngrok.io:PORT, another at each start",
+    setup_seconds=30,
+    gates=_NGROK_TCP_EDGE,
+    programs=("ngrok",),
+    account="ngrok",
+    third_party="ngrok",
+    encrypted=False,
+    limits=(_BARE_BYTES, _NGROK_AGENT),
+)
+
+NGROK_TCP_RESERVED: Final = Way(
+    id="ngrok-tcp-reserved",
+    engine="ngrok",
+    title="ngrok, paid plan, with a reserved TCP address",
+    suits="a public TCP port that stays, without a server of yours",
+    tasks=EXPOSE,
+    traffic=TCP,
+    audiences=PUBLIC,
+    visitors=WITH_SOFTWARE | {Visitor.LOCAL_MCP},
+    visitor_sees="N.tcp.ngrok.io:PORT, which you reserved",
+    setup_seconds=30,
+    gates=_NGROK_TCP_EDGE,
+    programs=("ngrok",),
+    account="ngrok",
+    third_party="ngrok",
+    paid=True,
+    stable_name=True,
+    returns=True,
+    encrypted=False,
+    limits=(_BARE_BYTES, _NGROK_AGENT, "prices and quotas by plan: not recorded here"),
 )
 
 _PORTS = (
@@ -315,28 +359,17 @@ PINGGY: Final = Way(
     id="pinggy",
     engine="ssh-service",
     title="pinggy, by the ssh that is there",
-    suits="a public HTTPS name or TCP port from any machine that has ssh",
+    suits="a public HTTPS name from any machine that has ssh, also where only port 443 is let out",
     tasks=EXPOSE,
-    traffic=WEB | {Traffic.TCP},
+    traffic=WEB,
     audiences=PUBLIC,
     visitors=EVERYBODY,
-    visitor_sees="https://SOME-ID.a.free.pinggy.link, or a host and port for TCP",
+    visitor_sees="https://SOME-ID.a.free.pinggy.link, another at each start",
     setup_seconds=15,
     gates=(
         *ours(oauth="changing"),
-        GateOffer(
-            Auth.IP,
-            "an address list as the remote command",
-            traffic=WEB | TCP,
-            theirs="pinggy tells nobody's address, so only its own edge can judge them",
-        ),
-        GateOffer(Auth.NONE, "--public, for at most 1 h", words=("--public",), traffic=WEB),
-        GateOffer(
-            Auth.NONE,
-            "none, the default",
-            traffic=TCP,
-            theirs="underpass carries HTTP only by the services of ssh",
-        ),
+        GateOffer(Auth.IP, _LISTED, traffic=WEB, theirs=_TELLS_NOBODY),
+        OPEN,
     ),
     programs=("ssh",),
     third_party="pinggy",
@@ -349,6 +382,32 @@ PINGGY: Final = Way(
     ),
 )
 
+PINGGY_TCP: Final = Way(
+    id="pinggy-tcp",
+    engine="ssh-service",
+    title="pinggy's TCP, by the ssh that is there",
+    suits="a public TCP port from any machine that has ssh",
+    tasks=EXPOSE,
+    traffic=TCP,
+    audiences=PUBLIC,
+    visitors=WITH_SOFTWARE | {Visitor.LOCAL_MCP},
+    visitor_sees="a host and port of pinggy's, another at each start",
+    setup_seconds=15,
+    gates=(
+        GateOffer(Auth.IP, _LISTED, traffic=TCP, theirs=_TELLS_NOBODY),
+        GateOffer(
+            Auth.NONE,
+            "none, the default",
+            traffic=TCP,
+            theirs="underpass carries HTTP only by the services of ssh",
+        ),
+    ),
+    programs=("ssh",),
+    third_party="pinggy",
+    encrypted=False,
+    limits=(_BARE_BYTES, _CHANGES),
+)
+
 PUBLIC_WAYS: Final = (
     NGROK_FREE,
     CLOUDFLARE_NAMED,
@@ -358,8 +417,11 @@ PUBLIC_WAYS: Final = (
     RELAY,
     NGROK_PAID,
     PINGGY,
+    NGROK_TCP,
+    PINGGY_TCP,
     BORE_OWN,
     RELAY_TCP,
+    NGROK_TCP_RESERVED,
     BORE_PUB,
 )
 """In the order that decides when two are equally good: known and quick first."""
