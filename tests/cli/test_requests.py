@@ -142,6 +142,23 @@ async def test_what_was_recorded_can_be_looked_into_after_the_close(
     assert away.json["error"]["code"] == "no-such-tunnel"
 
 
+async def test_a_tunnel_without_requests_is_told_from_one_that_nobody_knows(
+    opened: tuple[Opening, HttpOrigin], underpass: Run
+) -> None:
+    tunnel = await opened[0](capture="off")
+    quiet = await underpass("requests", "tools")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "no request of tools is recorded\n")
+    assert (await underpass("requests", "tools", "--json")).out == ""
+    await tunnel.close()
+    unknown = await underpass("requests", "tools", "--json")
+    assert (unknown.code, unknown.json["error"]["code"]) == (3, "no-such-tunnel")
+    loud = await opened[0]()
+    await ask(loud, "GET", "/a")
+    await listing(underpass, 1)
+    filtered = await underpass("requests", "tools", "--filter", "path=/b")
+    assert (filtered.out, filtered.err) == ("", "no such request of tools is recorded\n")
+
+
 async def test_a_follower_is_told_each_as_it_ends_and_when_it_is_over(
     opened: tuple[Opening, HttpOrigin], environment: dict[str, str]
 ) -> None:

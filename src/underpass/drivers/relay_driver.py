@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from underpass.drivers.abilities import Abilities, refuse_unsupported
 from underpass.drivers.base import Engine
-from underpass.drivers.errors import EngineMissing
+from underpass.drivers.errors import EngineMissing, EngineOptionInvalid
 from underpass.drivers.observations import Observation
 from underpass.drivers.plans import Detection, DoorKind, ForeignTunnel, Plan, Site
 from underpass.drivers.relay import RelayEngine
@@ -31,6 +31,9 @@ class RelayDriver:
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
         """See ``Driver``."""
         refuse_unsupported(self.name, spec, CAN)
+        for option in site.options:
+            why = "it takes none: --relay, --relay-ca and --relay-fingerprint say which relay"
+            raise EngineOptionInvalid(self.name, option[:40], why)
         if site.relay is None:
             raise EngineMissing(self.name, "no relay is named, and none runs in this process")
         relay = site.relay.address

@@ -20,7 +20,7 @@ from underpass.api.discovery import survey
 from underpass.api.places import runtime_dir, state_dir
 from underpass.cli.looked import COLUMNS, line, page, row
 from underpass.cli.options import json_option
-from underpass.cli.terminal import json_line, result, table
+from underpass.cli.terminal import json_line, prose, result, table
 from underpass.model.errors_run import DaemonUnreachable
 from underpass.observe.filters import Test, earliest, parse_filters
 from underpass.observe.looking import Captures
@@ -70,11 +70,19 @@ def command(
         return
     with Captures(captures_path()) as captures:
         found = captures.newest(name, most=most, since=earliest(filters, now=now), matches=matches)
+        is_known = bool(found) or bool(captures.newest(name, most=1))
+    if not is_known:
+        # Open and never asked for anything, or not there at all: then this says so.
+        survey(runtime_dir()).pick(name)
     if as_json:
         for outline in found:
             json_line(outline_object(outline))
         return
-    _tell(found)
+    if found:
+        _tell(found)
+    else:
+        which = "such request" if is_known else "request"
+        prose(f"no {which} of {name} is recorded")
 
 
 def captures_path() -> Path:
