@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from underpass.drivers.base import LinkPhase, LinkView
-from underpass.supervise.supervisor import REDIAL_SECONDS
+from underpass.supervise.doubt import REDIAL_SECONDS
 
 
 @pytest.fixture

@@ -10,47 +10,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from underpass.drivers.base import Engine, HasQuota, LinkPhase, LinkView, Opened, Redials
+from underpass.drivers.base import Engine, LinkPhase, LinkView, Opened, Redials
 from underpass.gatehouse.books import ExchangeRecord
 from underpass.model.errors import UnderpassError
 from underpass.model.errors_relay import LeaseExpired
 from underpass.model.errors_run import NoSuchTunnel
 from underpass.model.events import QuotaWarning, SignInWaiting, TunnelChange
 from underpass.model.lifecycle import TunnelState
-from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
 from underpass.model.status import Lease, TunnelStatus
-from underpass.model.verdict import Layer, Verdict, judge
+from underpass.model.verdict import Verdict, judge
 from underpass.prove.clock import Clock, SystemClock, Timer
 from underpass.prove.prover import Prover
-from underpass.prove.schedule import Schedule
-from underpass.prove.verdicts import Evidence
 from underpass.relay.protocol.backoff import Backoff
 from underpass.supervise.changes import Broadcast, Subscription
 from underpass.supervise.child import Child
+from underpass.supervise.doubt import LinkDoubt
+from underpass.supervise.giving_back import attempt, give_back
 from underpass.supervise.lease import LeaseClock
 from underpass.supervise.machine import Changes, Machine
 from underpass.supervise.parts import House, Parts
+from underpass.supervise.proving import make_prover
 from underpass.supervise.reasons import is_hopeless, why_ended, why_not_opened, why_not_proved
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 30.0
 """The lease is looked at this often at least: timers stand still while the machine sleeps."""
-
-REDIAL_SECONDS: Final = 30.0
-"""How long proofs must fail on the way to us, while the engine's link looks well, before it is made
-to dial anew: two intervals. Seen: ssh, ngrok and cloudflared do not notice a frozen far end for
-minutes. The wait doubles with each time that it did not help, up to ``REDIAL_CAP``."""
-
-REDIAL_CAP: Final = 480.0
-
-CLOSE_SECONDS: Final = 10.0
-"""What one part may take to close before the others are closed without it."""
 
 
 class Supervisor:
@@ -80,8 +70,7 @@ class Supervisor:
         self._broadcast = Broadcast()
         self._house: House | None = None
         self._prover: Prover | None = None
-        self._dead_since: float | None = None
-        self._redial_after = REDIAL_SECONDS
+        self._doubt = LinkDoubt()
         self._former_provers: set[asyncio.Task[None]] = set()
         self._lease: LeaseClock | None = None
         self._opened: Opened | None = None
@@ -123,7 +112,7 @@ class Supervisor:
         opened = await self._open_engine(self._house)
         if self._machine.is_ending:
             # It was closed while the engine was opening, which its closing may have missed.
-            await _attempt("the engine", self._engine.close())
+            await attempt("the engine", self._engine.close())
             raise self._why_ended()
         self._opened = opened
         self._lease = LeaseClock(
@@ -160,24 +149,12 @@ class Supervisor:
                 await asyncio.sleep(wait)
 
     def _make_prover(self, opened: Opened, house: House) -> Prover:
-        spec, engine = self._spec, self._engine
-        quota = engine.quota if isinstance(engine, HasQuota) else None
-        schedule = Schedule(self._clock.now(), quota=quota, closed=bool(spec.every_gate))
-        spares_origin = spec.kind is Kind.TCP and spec.health != "tcp"
-        evidence = Evidence(
-            public=spec.public,
-            ruled=bool(spec.rules),
-            live_interval=schedule.live_interval,
-            closed_interval=schedule.closed_interval,
-            origin_expires=not spares_origin,
-        )
-        return Prover(
+        return make_prover(
+            self._spec,
+            self._engine,
             self._parts.make_probes(opened, house),
-            schedule,
-            evidence,
             self._clock,
             on_verdict=self._judged,
-            spares_origin=spares_origin,
         )
 
     async def _wait_live(self) -> None:
@@ -319,27 +296,10 @@ class Supervisor:
         changes = self._machine.judged(verdict)
         self._was_live = self._was_live or self._machine.state is TunnelState.LIVE
         self._tell(changes)
-        self._doubt_link(verdict)
-
-    def _doubt_link(self, verdict: Verdict) -> None:
-        """Have a link made anew that the engine thinks well, when proofs have long said otherwise.
-
-        The name and TLS of the public side are not its fault, nor is what lies behind the link.
-        """
-        if verdict.ok:
-            self._redial_after = REDIAL_SECONDS
-        elif verdict.layer is None:
-            return  # nothing is known at this moment, which makes nothing better
-        view, now = self._view, self._clock.now()
+        view = self._view
         is_attached = view is None or view.phase is LinkPhase.ATTACHED
-        if verdict.layer not in (Layer.RELAY, Layer.LINK) or not is_attached:
-            self._dead_since = None
-            return
-        if self._dead_since is None:
-            self._dead_since = now
-        elif now - self._dead_since >= self._redial_after and isinstance(self._engine, Redials):
-            self._dead_since = now
-            self._redial_after = min(2 * self._redial_after, REDIAL_CAP)
+        wants_redial = self._doubt.judged(verdict, self._clock.now(), is_attached=is_attached)
+        if wants_redial and isinstance(self._engine, Redials):
             self._engine.redial(f"proofs have failed at the layer {verdict.layer}")
 
     def _tell(self, changes: Changes) -> None:
@@ -397,28 +357,15 @@ class Supervisor:
         return self._ending
 
     async def _give_back(self) -> None:
-        """Outermost first: no new visitor comes while the inner parts close."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._prover is not None:
-            await _attempt("the prover", self._prover.close())
-        if self._former_provers:
-            await _attempt("former provers", asyncio.wait(list(self._former_provers)))
-        await _attempt("the engine", self._engine.close())
-        if self._child is not None:
-            await _attempt("the origin's process", self._child.stop())
-        if self._child_watch is not None:
-            await _attempt("the watch on it", self._child_watch)
-        if self._house is not None:
-            self._house.close()
+        await give_back(
+            prover=self._prover,
+            former_provers=self._former_provers,
+            engine=self._engine,
+            child=self._child,
+            child_watch=self._child_watch,
+            house=self._house,
+        )
         self._tell(self._machine.released(self._clock.unix()))
         self._broadcast.end()
-
-
-async def _attempt(what: str, closing: Awaitable[object]) -> None:
-    """Close one part; that it fails must not keep the others open."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await closing
-    except Exception:
-        log.exception("closing %s failed", what)
