@@ -49,12 +49,14 @@ _NEEDS = {
     "node": (lambda: shutil.which("node"), "Node.js: make packages"),
     "npm": (lambda: shutil.which("npm"), "npm, to install the TypeScript SDK: make packages"),
     "nginx": (lambda: shutil.which("nginx"), "nginx: make packages"),
+    "zsh": (lambda: shutil.which("zsh"), "zsh: make packages"),
+    "fish": (lambda: shutil.which("fish"), "fish: make packages"),
 }
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Groups that only whole stories with foreign clients need."""
-    for name in ("node", "npm"):
+    """Groups that only whole stories with foreign clients, and other shells, need."""
+    for name in ("node", "npm", "zsh", "fish"):
         config.addinivalue_line("markers", f"{name}: needs {_NEEDS[name][1]}")
 
 

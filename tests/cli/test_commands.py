@@ -205,21 +205,6 @@ async def test_an_interrupted_watch_is_130(environment, tools):
     assert (process.returncode, err.strip()) == (130, b"")
 
 
-async def test_completion_completes_the_names_of_open_tunnels(underpass, tools):
-    script = await underpass("completion", "bash")
-    assert "_UNDERPASS_COMPLETE=bash_complete" in script.out
-    done = await underpass(
-        _UNDERPASS_COMPLETE="bash_complete", COMP_WORDS="underpass show to", COMP_CWORD="2"
-    )
-    assert done.out == "plain,tools\n"
-
-
-async def test_completion_completes_the_names_of_variables_and_tells_no_value(underpass):
-    words = {"COMP_WORDS": "underpass open 'mcp+stdio:x' --pass-env CANARY_K", "COMP_CWORD": "4"}
-    done = await underpass(_UNDERPASS_COMPLETE="bash_complete", CANARY_KEY="hush", **words)
-    assert done.out == "plain,CANARY_KEY\n"
-
-
 def test_no_code_in_the_source_is_missing_from_the_table_or_stands_there_twice():
     source = Path(underpass_package.__file__).parent
     written = [

@@ -97,16 +97,18 @@ def format_address(address: tuple[str, int]) -> str:
 
 def name_argument(function: Decorated) -> Decorated:
     """The NAME of an open tunnel; completes to those of this machine."""
-    return click.argument("name", metavar="NAME", shell_complete=_open_names)(function)
+    return click.argument("name", metavar="NAME", shell_complete=complete_tunnel)(function)
 
 
 def optional_name_argument(function: Decorated) -> Decorated:
     """The same, where something else may be named in its place."""
-    argument = click.argument("name", metavar="[NAME]", required=False, shell_complete=_open_names)
-    return argument(function)
+    return click.argument("name", metavar="[NAME]", required=False, shell_complete=complete_tunnel)(
+        function
+    )
 
 
-def _open_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_tunnel(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the tunnels that are open on this machine."""
     from underpass.api.discovery import survey
     from underpass.api.places import runtime_dir
 
@@ -120,3 +122,20 @@ def _open_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
 def complete_variable(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names of the environment's variables; never a value."""
     return sorted(name for name in os.environ if name.startswith(incomplete))
+
+
+def complete_engine(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Engines that there are drivers for, plug-ins too; none is loaded."""
+    from underpass.drivers.registry import known
+
+    return [engine for engine in known() if engine.startswith(incomplete)]
+
+
+def complete_gate(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Kinds of gates, also the last of several: ``bearer+i``, ``/mcp=oa``."""
+    from underpass.model.gates import GATE_KINDS
+
+    begun = max(incomplete.rfind(mark) for mark in "=+|") + 1
+    before, last = incomplete[:begun], incomplete[begun:]
+    kinds = (*GATE_KINDS, "open") if "=" in before else GATE_KINDS
+    return [before + kind for kind in kinds if kind.startswith(last)]

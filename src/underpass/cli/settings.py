@@ -98,7 +98,8 @@ class SettingsCommand(click.Command):
         **extra: Any,
     ) -> click.Context:
         ours = args[: args.index("--")] if "--" in args else args
-        if not {"-h", "--help"}.intersection(ours):
+        # Nor does completion need them: a file with a mistake would be told at each Tab.
+        if not {"-h", "--help"}.intersection(ours) and not extra.get("resilient_parsing"):
             extra["default_map"] = load_settings().defaults(self.table)
         return super().make_context(info_name, args, parent, **extra)
 

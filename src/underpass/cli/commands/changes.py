@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from underpass.cli.options import PairType, json_option
+from underpass.cli.options import PairType, complete_engine, json_option
 from underpass.cli.terminal import json_line, result
 
 SCHEMA = "underpass/v1/changes"
@@ -12,7 +12,13 @@ SCHEMA = "underpass/v1/changes"
 
 @click.command("changes", short_help="Tell what opening would change at an engine's vendor.")
 @click.argument("origin", metavar="ORIGIN")
-@click.option("--engine", required=True, metavar="ENGINE", help="What would carry it.")
+@click.option(
+    "--engine",
+    required=True,
+    metavar="ENGINE",
+    shell_complete=complete_engine,
+    help="What would carry it.",
+)
 @click.option(
     "--engine-option",
     "options",

@@ -11,9 +11,13 @@ from underpass.cli.terminal import result
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL.
+    """Print the completion script of SHELL: commands, options, tunnels, engines and gates.
 
-    In bash: source <(underpass completion bash)
+    \b
+    bash  echo 'source <(underpass completion bash)' >> ~/.bashrc
+    zsh   echo 'source <(underpass completion zsh)' >> ~/.zshrc
+          after the line with compinit
+    fish  underpass completion fish > ~/.config/fish/completions/underpass.fish
     """
     from click.shell_completion import get_completion_class
 

@@ -15,6 +15,8 @@ from underpass.cli.options import (
     AddressType,
     PairType,
     SecondsType,
+    complete_engine,
+    complete_gate,
     complete_variable,
     json_option,
 )
@@ -69,6 +71,7 @@ class OpenCommand(SettingsCommand):
     "--gate",
     multiple=True,
     metavar="GATE",
+    shell_complete=complete_gate,
     help="bearer, basic[:USER], ip:CIDR[,CIDR…], link, mtls:file:CA, signature:SCHEME, "
     "jwt:ISSUER,aud=AUDIENCE or oauth; may be repeated. A+B: both, A|B: either; /path=GATE and "
     "/path/*=GATE: for these paths, where open means none. Default: bearer.",
@@ -90,6 +93,7 @@ class OpenCommand(SettingsCommand):
     "--engine",
     multiple=True,
     metavar="ENGINE",
+    shell_complete=complete_engine,
     help="What carries it; may be repeated, best first. Default: relay.",
 )
 @click.option(

@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 import click
 
 from underpass.cli.errors import RelayUnknown
-from underpass.cli.options import AddressType, PairType, SecondsType, json_option
+from underpass.cli.options import (
+    AddressType,
+    PairType,
+    SecondsType,
+    complete_tunnel,
+    json_option,
+)
 from underpass.cli.settings import SettingsCommand
 from underpass.model.options import (
     OPEN_TIMEOUT_SECONDS,
@@ -30,7 +36,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     epilog="Each option can also be given by a variable (UNDERPASS_REACH__RELAY) or in the [reach] "
     "table of underpass.toml.",
 )
-@click.argument("name", metavar="NAME|URL|TARGET")
+@click.argument("name", metavar="NAME|URL|TARGET", shell_complete=complete_tunnel)
 @click.option("--token-file", type=FILE, help="The visitors' token (0600); not with --via.")
 @click.option(
     "--via",

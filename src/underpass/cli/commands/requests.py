@@ -19,7 +19,7 @@ from underpass.api.client import Call
 from underpass.api.discovery import survey
 from underpass.api.places import runtime_dir, state_dir
 from underpass.cli.looked import COLUMNS, line, page, row
-from underpass.cli.options import json_option
+from underpass.cli.options import complete_tunnel, json_option
 from underpass.cli.terminal import json_line, prose, result, table
 from underpass.model.errors_run import DaemonUnreachable
 from underpass.observe.filters import Test, earliest, parse_filters
@@ -43,7 +43,13 @@ A filter is NAME=VALUE, or NAME!=VALUE for the opposite; all must hold:
     short_help="List the recorded requests of a tunnel; show one.",
     epilog=FILTERS,
 )
-@click.argument("words", metavar="NAME | show ID", nargs=-1, required=True)
+@click.argument(
+    "words",
+    metavar="NAME | show ID",
+    nargs=-1,
+    required=True,
+    shell_complete=complete_tunnel,
+)
 @click.option("--filter", "filters", multiple=True, metavar="EXPR", help="Only those; repeatable.")
 @click.option(
     "--most", type=click.IntRange(1, 10_000), default=MOST, show_default=True, help="So many."
