@@ -118,8 +118,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
                 self._over = True
                 self.transport.abort()
                 return
-        # Zero would do for plain transports; TLS ones pause at ``size >= high``, so at nothing.
-        self.transport.set_write_buffer_limits(high=1, low=0)
+        self.transport.set_write_buffer_limits(high=0)
         self.edge.visitors.add(self)
         self.begin()
 

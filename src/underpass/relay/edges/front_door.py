@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -31,6 +30,7 @@ from underpass.relay.edges.ports import Directory, LinkAcceptor, Peer
 from underpass.relay.edges.redirect import RedirectEdge
 from underpass.relay.edges.sockets import prepare_listener
 from underpass.relay.edges.sweeper import Sweeper
+from underpass.relay.edges.tls_shell import TlsRoom, TlsShell
 from underpass.relay.protocol.frames import ALPN_LINK, ALPN_REACH
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -75,6 +75,7 @@ class FrontDoor:
         self._redirect = RedirectEdge(
             directory, loop=loop, limits=self.limits, sources=self.sources, https_port=https_port
         )
+        self._tls = TlsRoom(self.sweeper, timeout=self.limits.handshake_seconds)
         self._directory = directory
         self._links = links
         self._loop = loop
@@ -188,7 +189,7 @@ class FrontDoor:
         """It is known who comes to a tcp port."""
         arrival = self._arrive(peek, peer)
         if arrival is not None:
-            self._connect(peek.sock, arrival, partial(self.bytes.tcp, port, arrival))
+            self._connect(peek.sock, partial(self.bytes.tcp, port, arrival))
 
     def _known(self, peek: Peek, peer: Peer, hello: ClientHello | None) -> None:
         """It is known what a connection to the public port wants."""
@@ -197,53 +198,32 @@ class FrontDoor:
             return
         certificate = self.certificate
         if hello is None or certificate is None:
-            self._connect(peek.sock, arrival, partial(FirstBytes, self, arrival))
+            self._connect(peek.sock, partial(FirstBytes, self, arrival))
             return
         exposure = self._directory.find(hello.server_name) if hello.server_name else None
         if exposure is not None and exposure.tls == "passthrough":
-            self._connect(peek.sock, arrival, partial(self.bytes.passthrough, exposure, arrival))
+            self._connect(peek.sock, partial(self.bytes.passthrough, exposure, arrival))
             return
         secure = replace(arrival, server_name=hello.server_name, certificate=certificate.leaf)
-        factory: Callable[[], asyncio.BaseProtocol]
+        above: Callable[[], asyncio.BaseProtocol]
         if _LINK in hello.protocols:
-            factory, context = partial(_LinkGreeter, self, secure), certificate.links
+            above, context = partial(_LinkGreeter, self, secure), certificate.links
         elif _REACH in hello.protocols:
-            factory, context = partial(self.bytes.reach, secure), certificate.reach
+            above, context = partial(self.bytes.reach, secure), certificate.reach
         else:
-            factory, context = partial(self.http.connection, secure), certificate.visitors
-        self._connect(peek.sock, secure, factory, context)
+            above, context = partial(self.http.connection, secure), certificate.visitors
+        failed = partial(self.sources.give, secure.counted)
+        self._connect(peek.sock, partial(TlsShell, self._tls, context, above, failed, self._loop))
 
-    def _connect(
-        self,
-        sock: socket.socket,
-        arrival: Arrival,
-        factory: Callable[[], asyncio.BaseProtocol],
-        context: ssl.SSLContext | None = None,
-    ) -> None:
-        task = self._loop.create_task(
-            self._finish(sock, arrival, factory, context), name="edge-connect"
-        )
+    def _connect(self, sock: socket.socket, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+        task = self._loop.create_task(self._finish(sock, factory), name="edge-connect")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _finish(
-        self,
-        sock: socket.socket,
-        arrival: Arrival,
-        factory: Callable[[], asyncio.BaseProtocol],
-        context: ssl.SSLContext | None,
+        self, sock: socket.socket, factory: Callable[[], asyncio.BaseProtocol]
     ) -> None:
-        if context is None:
-            await self._loop.connect_accepted_socket(factory, sock)
-            return
-        timeout = self.limits.handshake_seconds
-        try:
-            await self._loop.connect_accepted_socket(
-                factory, sock, ssl=context, ssl_handshake_timeout=timeout
-            )
-        except OSError:  # TLS errors and time-outs among them; the protocol has never been called
-            self.sources.give(arrival.counted)
-            sock.close()
+        await self._loop.connect_accepted_socket(factory, sock)
 
     # -- where connections go -----------------------------------------------------------------
 
@@ -294,7 +274,7 @@ class FrontDoor:
         for task in tuple(self._tasks):
             task.cancel()
         for member in self.sweeper:
-            if isinstance(member, FirstBytes):
+            if isinstance(member, FirstBytes | TlsShell):
                 member.close()
         self.sweeper.close()
         self.http.close()

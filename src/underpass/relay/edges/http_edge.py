@@ -20,7 +20,6 @@ from underpass.relay.edges.limits import EdgeLimits
 from underpass.relay.edges.ports import Directory, EdgeEvent, Exposure
 from underpass.relay.edges.sweeper import Sweeper
 from underpass.relay.edges.visitor import VisitorConnection
-from underpass.relay.edges.writable_watch import WritableWatch
 
 _READER_LIMITS = Limits(pipeline=1)
 """Further requests stay bytes until their turn: at most one read's worth."""
@@ -52,7 +51,6 @@ class HttpEdge:
         self.sources = SourceCap(self.limits.connections_per_source) if sources is None else sources
         self.own_host = own_host
         self.sweeper = Sweeper(loop, self.limits.sweep_seconds)
-        self.writable = WritableWatch(loop)
         self.buffer = memoryview(bytearray(self.limits.read_size))
         """One buffer for all reads: filled and emptied within one call back."""
         self.reader_limits = _READER_LIMITS
@@ -135,7 +133,6 @@ class HttpEdge:
         for connection in self._connections():
             if connection.transport is not None:
                 connection.transport.abort()
-        self.writable.close()
         self.sweeper.close()
 
     def _connections(self) -> list[VisitorConnection]:

@@ -20,7 +20,6 @@ from underpass.relay.edges.exchange import Exchange
 from underpass.relay.edges.own_answers import answer_bytes
 from underpass.relay.edges.pace import StallWatch
 from underpass.relay.edges.sockets import Departure, look_for_departure, progress, reset
-from underpass.relay.edges.writable_watch import takes_bytes
 
 if TYPE_CHECKING:
     from underpass.relay.edges.http_edge import HttpEdge
@@ -31,9 +30,6 @@ _FLUSH_AT: Final = 16 * 1024
 """Bytes that are worth a write of their own; less waits for the end of the loop's turn."""
 _JOIN_BELOW: Final = 64 * 1024
 """Buffers that are together smaller are joined: one record, one system call."""
-_TLS_WRITE: Final = 16 * 1024
-"""A TLS write at most, one record: OpenSSL keeps a buffer as large as the largest for good. After
-as many bytes the socket is asked whether it takes more."""
 _MESSAGES_A_TURN: Final = 16
 """Pipelined requests answered before other connections get their turn."""
 
@@ -58,7 +54,6 @@ class VisitorConnection(asyncio.BufferedProtocol):
     """See the module. Reads into one buffer that all connections of the edge share."""
 
     __slots__ = (
-        "_clogged",
         "_early",
         "_eof",
         "_lingered",
@@ -68,7 +63,6 @@ class VisitorConnection(asyncio.BufferedProtocol):
         "_queue",
         "_reading",
         "_stall",
-        "_unasked",
         "_upgrade_refused",
         "arrival",
         "deadline",
@@ -106,11 +100,6 @@ class VisitorConnection(asyncio.BufferedProtocol):
         self._pumping = False
         self._upgrade_refused = False
         self._stall: StallWatch | None = None
-        self._unasked = 0
-        """Bytes written through TLS since the socket was last asked whether it takes more."""
-        self._clogged = -1
-        """The socket's descriptor while it takes nothing although the transport's buffer is empty;
-        ``writing_paused`` holds too, then."""
 
     # -- the transport ------------------------------------------------------------------------
 
@@ -123,8 +112,7 @@ class VisitorConnection(asyncio.BufferedProtocol):
                 self.phase = Phase.OVER
                 self.transport.abort()
                 return
-        # Zero would do for plain transports; TLS ones pause at ``size >= high``, so at nothing.
-        self.transport.set_write_buffer_limits(high=1, low=0)
+        self.transport.set_write_buffer_limits(high=0)
         self.edge.sweeper.add(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -158,7 +146,6 @@ class VisitorConnection(asyncio.BufferedProtocol):
         """The connection is gone."""
         self.phase = Phase.OVER
         self.edge.sweeper.discard(self)
-        self._clear()
         if self.arrival is not None and self.arrival.counted:
             self.edge.sources.give(self.arrival.counted)
         exchange, self.exchange = self.exchange, None
@@ -176,38 +163,9 @@ class VisitorConnection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """The transport holds nothing any more."""
-        self._clear()
-        if self.is_secure and self._is_clogged():
-            return
         self.writing_paused = False
         if self.exchange is not None:
             self.exchange.written()
-
-    def socket_ready(self) -> None:
-        """See ``Clogged``."""
-        if self._clogged >= 0 and self.transport is not None:
-            self._clear()
-            if not self.transport.get_write_buffer_size():  # else ``resume_writing`` will come
-                self.resume_writing()
-
-    def _is_clogged(self) -> bool:
-        """Ask whether bytes wait below the TLS transport; if so ``socket_ready`` will be called."""
-        assert self.transport is not None
-        self._unasked = 0
-        sock = self.transport.get_extra_info("socket")
-        descriptor = -1 if sock is None else sock.fileno()
-        if takes_bytes(descriptor):
-            return False
-        if not self.writing_paused:
-            self.pause_writing()
-        self._clogged = descriptor
-        self.edge.writable.add(descriptor, self)
-        return True
-
-    def _clear(self) -> None:
-        if self._clogged >= 0:
-            self.edge.writable.discard(self._clogged, self)
-            self._clogged = -1
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -336,17 +294,7 @@ class VisitorConnection(asyncio.BufferedProtocol):
             out.clear()
             self._out_size = 0
             return
-        secure = self.is_secure
-        if secure:
-            whole = out[0] if len(out) == 1 else b"".join(out)
-            self._unasked += len(whole)
-            if len(whole) <= _TLS_WRITE:
-                transport.write(whole)
-            else:
-                view = memoryview(whole)
-                for start in range(0, len(view), _TLS_WRITE):
-                    transport.write(view[start : start + _TLS_WRITE])
-        elif len(out) == 1:
+        if len(out) == 1:
             transport.write(out[0])
         elif self._out_size < _JOIN_BELOW:
             transport.write(b"".join(out))
@@ -354,11 +302,8 @@ class VisitorConnection(asyncio.BufferedProtocol):
             transport.writelines(out)
         out.clear()
         self._out_size = 0
-        exchange = self.exchange
-        if exchange is None or self.writing_paused:
-            return
-        if not secure or self._unasked < _TLS_WRITE or not self._is_clogged():
-            exchange.written()
+        if self.exchange is not None and not self.writing_paused:
+            self.exchange.written()
 
     @property
     def is_secure(self) -> bool:
@@ -483,8 +428,6 @@ class VisitorConnection(asyncio.BufferedProtocol):
 
     def tick(self, now: float) -> None:
         """Called about once a second."""
-        if self._clogged >= 0 and takes_bytes(self._clogged):  # where nobody would tell
-            self.socket_ready()
         exchange = self.exchange
         if exchange is not None:
             unheard = not self._reading or self._eof  # the transport would not tell us
