@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from underpass.drivers.base import Opened
 from underpass.drivers.foreign_door import ForeignDoor
 from underpass.drivers.keeper import Keeper, Tell
-from underpass.drivers.kept_engine import KeptEngine
+from underpass.drivers.kept_engine import KeptEngine, Run
 from underpass.drivers.plans import DoorAddress, DoorKind, Plan
 from underpass.drivers.process import minimal
 from underpass.gatehouse.ports import Carrier
@@ -47,17 +47,7 @@ class ForeignEngine(KeptEngine):
         says that it carries. Raises what ``Keeper.start`` does."""
         try:
             plan = await self._prepare(carrier, spec)
-            driver = self._driver
-            run = self._run = Keeper(
-                plan,
-                directory=self._site.directory,
-                environment=self.environment,
-                read=driver.read,
-                say=self._say,
-                jitter=self._jitter,
-                watch=partial(driver.watch, plan) if isinstance(driver, Watches) else None,
-                circuit=self._circuit,
-            )
+            run = self._run = self._make_run(plan)
             url = await run.start()
         except BaseException:
             await self.close()
@@ -76,6 +66,20 @@ class ForeignEngine(KeptEngine):
             for file in self._plan.files:
                 with suppress(OSError):
                     file.path.unlink(missing_ok=True)
+
+    def _make_run(self, plan: Plan) -> Run:
+        """What carries ``plan`` out."""
+        driver = self._driver
+        return Keeper(
+            plan,
+            directory=self._site.directory,
+            environment=self.environment,
+            read=driver.read,
+            say=self._say,
+            jitter=self._jitter,
+            watch=partial(driver.watch, plan) if isinstance(driver, Watches) else None,
+            circuit=self._circuit,
+        )
 
     async def _prepare(self, carrier: Carrier, spec: TunnelSpec) -> Plan:
         draft = self._driver.plan(spec, self._site)

@@ -60,7 +60,10 @@ class SshBench(DriverBench):
             yield {**self.options(), "port": str(port)}
 
     def hostile_options(self, text: str) -> list[Options]:
-        keys = ("via", "bind", "port", "url", "identity", "certificate", "known-hosts", "trust")
+        keys = (
+            *("via", "bind", "port", "url", "identity", "certificate", "known-hosts", "trust"),
+            "control",
+        )
         hops = [{**self.options(), "via": f"{self.server.where},{text}"}]
         return [{**self.options(), "port": "1", key: text} for key in keys] + hops
 

@@ -62,6 +62,13 @@ def read_resolved(lines: Sequence[str]) -> list[tuple[str, str]]:
     return [(key, value) for key, value in pairs if key in ASKED and value not in ("", "none")]
 
 
+def read_control(lines: Sequence[str]) -> str:
+    """The control socket that the output of ``ssh -G`` names; "" for none. It is never written
+    into a configuration of ours, whose sockets are its own."""
+    told = (line.removeprefix("controlpath ") for line in lines if line.startswith("controlpath "))
+    return next((path for path in told if path.startswith("/") and path.isprintable()), "")
+
+
 def write_configuration(
     settings: SshSettings, resolved: Mapping[int, Resolved] | None = None
 ) -> str:

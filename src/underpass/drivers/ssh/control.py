@@ -23,7 +23,8 @@ LOOK_SECONDS: Final = 3.0
 _MASTER: Final = re.compile(r"Master running \(pid=(\d+)\)")
 _FAILED: Final = re.compile(r"request failed|port not forwarded|forwarding request failed")
 _SPEC: Final = re.compile(
-    r"(?:127\.0\.0\.1|\[::1\]|0\.0\.0\.0|\[::\]):\d{1,5}(?::[A-Za-z0-9._\[\]:/-]+)?"
+    r"(?:(?:127\.0\.0\.1|\[::1\]|0\.0\.0\.0|\[::\]):\d{1,5}|(?P<path>/[A-Za-z0-9._/-]{1,107}))"
+    r"(?::[A-Za-z0-9._\[\]:/-]+)?"
 )
 
 
@@ -34,16 +35,20 @@ class Forward:
     kind: str
     """``L``, ``R`` or ``D``, as ssh's option is called."""
     spec: str
-    """As ssh takes it, with its bind address: ``127.0.0.1:8080:127.0.0.1:80``."""
+    """As ssh takes it, with its bind address: ``127.0.0.1:8080:127.0.0.1:80``, or for ``L`` with
+    the path of a Unix socket in its place."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("L", "R", "D") or not _SPEC.fullmatch(self.spec):
+        match = _SPEC.fullmatch(self.spec)
+        if self.kind not in ("L", "R", "D") or not match or (match["path"] and self.kind != "L"):
             why = "it begins with an address to listen at and a port: 127.0.0.1:8080:HOST:PORT"
             raise EngineOptionInvalid("ssh", "forward", why)
 
     @property
-    def listens(self) -> tuple[str, int]:
+    def listens(self) -> tuple[str, int] | Path:
         """Where it listens: here for ``L`` and ``D``, at the far host for ``R``."""
+        if self.spec.startswith("/"):
+            return Path(self.spec.partition(":")[0])
         if self.spec.startswith("["):
             host, _, rest = self.spec[1:].partition("]:")
         else:
@@ -57,9 +62,10 @@ class ControlMaster:
     def __init__(
         self, control: Path, configuration: Path, hop: str, environment: Mapping[str, str]
     ) -> None:
-        self._control = control
-        self._configuration = configuration
-        self._hop = hop
+        self.control = control
+        """Its socket."""
+        self.configuration = configuration
+        self.hop = hop
         self._environment = environment
 
     async def check(self) -> int | None:
@@ -69,15 +75,17 @@ class ControlMaster:
         return None if found is None else int(found[1])
 
     async def forward(self, forward: Forward) -> int:
-        """Add it; returns the port it listens at, seen to listen.
+        """Add it; returns the port it listens at, 0 for a Unix socket, seen to listen.
 
         Raises ``EngineAway`` when it does not.
         """
         code, lines = await self._ask("forward", f"-{forward.kind}", forward.spec)
-        host, port = forward.listens
-        if code == 0 and port == 0:
-            port = next((int(line) for line in lines if line.strip().isdigit()), 0)
-        if code or not port or not await self._listens(forward.kind, host, port):
+        at = forward.listens
+        if not isinstance(at, Path) and code == 0 and at[1] == 0:
+            at = (at[0], next((int(line) for line in lines if line.strip().isdigit()), 0))
+        port = 0 if isinstance(at, Path) else at[1]
+        is_known = isinstance(at, Path) or port
+        if code or not is_known or not await self._listens(forward.kind, at):
             raise EngineAway("ssh", "forward-refused", _last(lines) or "it does not listen")
         return port
 
@@ -88,9 +96,11 @@ class ControlMaster:
         Raises ``EngineAway`` when it still listens, or never did.
         """
         _, lines = await self._ask("cancel", f"-{forward.kind}", forward.spec)
-        host, named = forward.listens
+        at = forward.listens
+        if not isinstance(at, Path):
+            at = (at[0], port or at[1])
         failed = any(_FAILED.search(line) for line in lines)
-        if failed or await self._listens(forward.kind, host, port or named):
+        if failed or await self._listens(forward.kind, at):
             raise EngineAway("ssh", "cancel-refused", _last(lines) or "it still listens")
 
     async def exit(self) -> None:
@@ -99,32 +109,36 @@ class ControlMaster:
 
     async def _ask(self, command: str, *words: str) -> tuple[int, list[str]]:
         return await run_to_end(
-            (*self._ssh(), "-O", command, *words, self._hop),
+            (*self._ssh(), "-O", command, *words, self.hop),
             environment=self._environment,
-            directory=self._configuration.parent,
+            directory=self.configuration.parent,
             seconds=COMMAND_SECONDS,
         )
 
-    async def _listens(self, kind: str, host: str, port: int) -> bool:
-        if kind != "R":
+    async def _listens(self, kind: str, at: tuple[str, int] | Path) -> bool:
+        if kind != "R" or isinstance(at, Path):
             with suppress(OSError, TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    _, writer = await asyncio.open_connection(host, port)
+                    if isinstance(at, Path):
+                        _, writer = await asyncio.open_unix_connection(at)
+                    else:
+                        _, writer = await asyncio.open_connection(*at)
                 writer.transport.abort()
                 return True
             return False
         # From the far host: what is refused there ends at once with 255, what listens goes on.
+        host, port = at
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         code, _ = await run_to_end(
-            (*self._ssh(), "-o", "ControlMaster=no", "-W", target, self._hop),
+            (*self._ssh(), "-o", "ControlMaster=no", "-W", target, self.hop),
             environment=self._environment,
-            directory=self._configuration.parent,
+            directory=self.configuration.parent,
             seconds=LOOK_SECONDS,
         )
         return code in (0, 124)
 
     def _ssh(self) -> tuple[str, ...]:
-        return ("ssh", "-F", str(self._configuration), "-S", str(self._control), "-T")
+        return ("ssh", "-F", str(self.configuration), "-S", str(self.control), "-T")
 
 
 def _last(lines: list[str]) -> str:

@@ -24,11 +24,18 @@ from underpass.drivers.plans import (
 from underpass.drivers.process import minimal, run_to_end
 from underpass.drivers.ssh.command import (
     CONFIG_FILE,
+    CONTROL_FACT,
     CONTROL_SOCKET,
     resolved_of,
+    shared_control,
     variables,
 )
-from underpass.drivers.ssh.configuration import last_hop, read_resolved, write_configuration
+from underpass.drivers.ssh.configuration import (
+    last_hop,
+    read_control,
+    read_resolved,
+    write_configuration,
+)
 from underpass.drivers.ssh.detection import detect_openssh
 from underpass.drivers.ssh.engine import FarLoopbackEngine, SshEngine
 from underpass.drivers.ssh.others import forwards_of
@@ -58,7 +65,7 @@ class SshDriver:
             settings = SshSettings.parse(site.options)
         except EngineOptionInvalid:
             return found  # planning will say so
-        if settings.config == "none":
+        if settings.config == "none" and settings.control != "user":
             return found
         return replace(found, facts=await self._resolve(found.program, settings, site))
 
@@ -68,12 +75,16 @@ class SshDriver:
         refuse_unsupported(self.name, spec, Abilities(tcp=True))
         if settings.autossh and shutil.which("autossh", path=site.environment.get("PATH")) is None:
             raise EngineMissing("autossh", "there is no program autossh", "leave ssh.autossh out")
+        control = shared_control(settings, site)
         scheme = "tcp" if spec.kind is Kind.TCP else "http"
         bind = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
+        # The address is always said: without it sshd takes ::1 for enough.
+        listens = settings.socket or f"{bind}:{settings.port}"
         door = site.door.unix or site.directory / "door.sock"
         far = settings.hops[-1]
         if settings.url:
-            url, visitors = settings.url, f"{settings.url}, which leads to {far} port"
+            where = f"{settings.socket} at {far}" if settings.socket else f"{far} port"
+            url, visitors = settings.url, f"{settings.url}, which leads to {where}"
         elif settings.is_loopback:
             url = f"{scheme}://{bind}:{settings.port}"
             visitors = f"a port of {far}, for programs on that host only"
@@ -84,16 +95,7 @@ class SshDriver:
         return Plan(
             self.name,
             visitors,
-            argv=(
-                *self._program(settings),
-                *("-N", "-T", "-F", str(site.directory / CONFIG_FILE)),
-                *("-o", "LogLevel=DEBUG1"),
-                # Not -M, which autossh takes for its own.
-                *("-o", "ControlMaster=yes", "-S", str(site.directory / CONTROL_SOCKET)),
-                # The address is always said: without it sshd takes ::1 for enough.
-                *("-R", f"{bind}:{settings.port}:{door}"),
-                last_hop(settings),
-            ),
+            argv=() if control is not None else self._words(settings, site, f"{listens}:{door}"),
             files=(
                 PlannedFile(
                     site.directory / CONFIG_FILE,
@@ -104,7 +106,7 @@ class SshDriver:
             url=url,
             secure=url.startswith("https:"),
             door=DoorKind.UNIX,
-            limits=() if settings.port else ("the port may change when ssh is started anew",),
+            limits=_limits(settings),
         )
 
     def read(self, line: str) -> Observation | None:
@@ -115,9 +117,8 @@ class SshDriver:
         """See ``Driver``."""
         settings = SshSettings.parse(site.options)
         self.plan(spec, site)
-        if settings.is_loopback and not settings.url:
-            return FarLoopbackEngine(self, spec, site)
-        return SshEngine(self, spec, site)
+        kind = FarLoopbackEngine if settings.is_loopback and not settings.url else SshEngine
+        return kind(self, spec, site)
 
     async def foreign(self, site: Site) -> tuple[ForeignTunnel, ...]:
         """Every ssh and autossh of this machine with a forward, ours excepted."""
@@ -140,16 +141,25 @@ class SshDriver:
 
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """The address stays when the port was chosen."""
-        return SshSettings.parse(site.options).port != 0
+        settings = SshSettings.parse(site.options)
+        return settings.port != 0 or bool(settings.url)
 
-    def _program(self, settings: SshSettings) -> tuple[str, ...]:
-        return ("autossh", "-M", "0") if settings.autossh else ("ssh",)
+    def _words(self, settings: SshSettings, site: Site, forward: str) -> tuple[str, ...]:
+        return (
+            *(("autossh", "-M", "0") if settings.autossh else ("ssh",)),
+            *("-N", "-T", "-F", str(site.directory / CONFIG_FILE)),
+            *("-o", "LogLevel=DEBUG1"),
+            # Not -M, which autossh takes for its own.
+            *("-o", "ControlMaster=yes", "-S", str(site.directory / CONTROL_SOCKET)),
+            *("-R", forward),
+            last_hop(settings),
+        )
 
     async def _resolve(self, program: str, settings: SshSettings, site: Site) -> dict[str, str]:
         facts = {}
         for at, hop in enumerate(settings.hops):
             words = [program, "-G"]
-            words += ["-F", settings.config] if settings.config != "user" else []
+            words += ["-F", settings.config] if settings.config not in ("user", "none") else []
             words += ["-l", hop.user] if hop.user else []
             words += ["-p", str(hop.port)] if hop.port else []
             code, lines = await run_to_end(
@@ -158,10 +168,24 @@ class SshDriver:
                 directory=site.directory,
                 seconds=ASK_SECONDS,
             )
-            for number, (key, value) in enumerate(read_resolved(lines) if code == 0 else []):
-                if value.isprintable():
-                    facts[f"{at}.{number}.{key}"] = value
+            if code:
+                continue
+            if settings.config != "none":
+                for number, (key, value) in enumerate(read_resolved(lines)):
+                    if value.isprintable():
+                        facts[f"{at}.{number}.{key}"] = value
+            if at == len(settings.hops) - 1 and (control := read_control(lines)):
+                facts[CONTROL_FACT] = control
         return facts
+
+
+def _limits(settings: SshSettings) -> tuple[str, ...]:
+    limits = []
+    if not settings.port and not settings.socket:
+        limits.append("the port may change when ssh is started anew")
+    if settings.control:
+        limits.append("it ends with the ssh that it shares, and comes back with it")
+    return tuple(limits)
 
 
 def _hostname(site: Site, settings: SshSettings) -> str:

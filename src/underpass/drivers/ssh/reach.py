@@ -20,16 +20,24 @@ from underpass.drivers.base import LinkPhase, LinkView
 from underpass.drivers.errors import EngineOptionInvalid
 from underpass.drivers.foreign_engine import write_files
 from underpass.drivers.keeper import Keeper
+from underpass.drivers.kept_engine import Run
 from underpass.drivers.observations import Observation
 from underpass.drivers.plans import DoorKind, Plan, PlannedFile, Site
 from underpass.drivers.process import minimal
 from underpass.drivers.splice import Door, LocalPort
-from underpass.drivers.ssh.command import CONFIG_FILE, CONTROL_SOCKET, resolved_of, variables
+from underpass.drivers.ssh.command import (
+    CONFIG_FILE,
+    CONTROL_SOCKET,
+    resolved_of,
+    shared_control,
+    variables,
+)
 from underpass.drivers.ssh.configuration import fragment, last_hop, write_configuration
-from underpass.drivers.ssh.control import ControlMaster
+from underpass.drivers.ssh.control import ControlMaster, Forward
 from underpass.drivers.ssh.reading import read_local
 from underpass.drivers.ssh.route import parse_route
 from underpass.drivers.ssh.settings import SshSettings
+from underpass.drivers.ssh.shared import SharedForward
 
 SOCKS: Final = "socks"
 
@@ -70,24 +78,27 @@ def parse_target(text: str) -> Target:
     return Target(hops[0].host, hops[0].port)
 
 
+def forward_of(target: Target, site: Site, inner_port: int) -> tuple[str, str]:
+    """The letter and the words of the forward to ``target``. Pure."""
+    if target.is_socks:
+        return "D", f"127.0.0.1:{inner_port}"
+    return "L", f"{site.directory / FAR_SOCKET}:{target.path or target}"
+
+
 def plan_reach(target: Target, site: Site, inner_port: int = 0) -> Plan:
     """How ``target`` would be made local. Pure. ``inner_port`` is where ssh's own SOCKS listens."""
     settings = SshSettings.parse(site.options)
-    if target.is_socks:
-        forward = ("-D", f"127.0.0.1:{inner_port}")
-    else:
-        far = target.path or str(target)
-        forward = ("-L", f"{site.directory / FAR_SOCKET}:{far}")
+    kind, spec = forward_of(target, site, inner_port)
     text = write_configuration(settings, resolved_of(site))
+    words = (
+        *("ssh", "-N", "-T", "-F", str(site.directory / CONFIG_FILE)),
+        *("-o", "LogLevel=DEBUG1", "-M", "-S", str(site.directory / CONTROL_SOCKET)),
+        *(f"-{kind}", spec, last_hop(settings)),
+    )
     return Plan(
         "ssh",
         f"{target} as seen from {settings.hops[-1]}, for programs of this machine",
-        argv=(
-            *("ssh", "-N", "-T", "-F", str(site.directory / CONFIG_FILE)),
-            *("-o", "LogLevel=DEBUG1", "-M", "-S", str(site.directory / CONTROL_SOCKET)),
-            *forward,
-            last_hop(settings),
-        ),
+        argv=() if shared_control(settings, site) is not None else words,
         files=(PlannedFile(site.directory / CONFIG_FILE, text.encode()),),
         environment=variables(site.environment),
         url=f"ssh://{settings.hops[-1]}",
@@ -126,8 +137,10 @@ class SshReach:
         self._site = site
         self._jitter = jitter
         self._attached = asyncio.Event()
+        self._inner = 0
+        """Where ssh's own SOCKS listens."""
         self._listeners: list[Callable[[LinkView], None]] = []
-        self._keeper: Keeper | None = None
+        self._run: Run | None = None
         self._local: LocalPort | None = None
 
     @property
@@ -149,17 +162,18 @@ class SshReach:
     @property
     def pid(self) -> int | None:
         """Process id of the ssh of the moment."""
-        program = None if self._keeper is None else self._keeper.program
+        program = None if self._run is None else self._run.program
         return None if program is None else program.pid
 
     @property
     def control(self) -> ControlMaster:
-        """The running ssh as a control interface: more forwards on the same connection."""
-        directory = self._site.directory
+        """The running ssh, ours or the one that is shared, as a control interface: more forwards
+        on the same connection."""
+        settings, directory = SshSettings.parse(self._site.options), self._site.directory
         return ControlMaster(
-            directory / CONTROL_SOCKET,
+            shared_control(settings, self._site) or directory / CONTROL_SOCKET,
             directory / CONFIG_FILE,
-            last_hop(SshSettings.parse(self._site.options)),
+            last_hop(settings),
             minimal(self._site.environment),
         )
 
@@ -168,23 +182,15 @@ class SshReach:
 
         Raises ``OSError`` for the local address and what ``Keeper.start`` does; close it then, too.
         """
-        inner = 0
         door: Door = self._site.directory / FAR_SOCKET
         if self.target.is_socks:
-            inner = _free_port()
-            door = ("127.0.0.1", inner)
+            self._inner = _free_port()
+            door = ("127.0.0.1", self._inner)
         self._local = await LocalPort.open(host, port, door, self._wait_attached)
-        plan = plan_reach(self.target, self._site, inner)
+        plan = plan_reach(self.target, self._site, self._inner)
         write_files(plan)
-        self._keeper = Keeper(
-            plan,
-            directory=self._site.directory,
-            environment={**minimal(self._site.environment), **plan.environment},
-            read=self._read,
-            say=self._say,
-            jitter=self._jitter,
-        )
-        await self._keeper.start()
+        self._run = self._make_run(plan)
+        await self._run.start()
 
     def observe(self, listener: Callable[[LinkView], None]) -> None:
         """Call ``listener`` with every change of the link."""
@@ -192,19 +198,32 @@ class SshReach:
 
     def redial(self, why: str) -> None:
         """Connect anew; connections in progress end."""
-        if self._keeper is not None:
-            self._keeper.redial(why)
+        if self._run is not None:
+            self._run.redial(why)
 
     async def close(self) -> None:
         """End ssh, the port and every connection. Idempotent."""
         if self._local is not None:
             await self._local.close()
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            await keeper.close()
+        run, self._run = self._run, None
+        if run is not None:
+            await run.close()
         for name in (CONFIG_FILE, FAR_SOCKET, CONTROL_SOCKET):
             with suppress(OSError):
                 os.unlink(self._site.directory / name)
+
+    def _make_run(self, plan: Plan) -> Run:
+        if not plan.argv:
+            forward = Forward(*forward_of(self.target, self._site, self._inner))
+            return SharedForward(self.control, forward, plan.url, self._say, jitter=self._jitter)
+        return Keeper(
+            plan,
+            directory=self._site.directory,
+            environment={**minimal(self._site.environment), **plan.environment},
+            read=self._read,
+            say=self._say,
+            jitter=self._jitter,
+        )
 
     async def _wait_attached(self) -> None:
         await self._attached.wait()

@@ -50,7 +50,15 @@ _REFUSALS: Final[tuple[tuple[str, str, str, str, bool], ...]] = (
         False,
     ),
     (
-        r"remote port forwarding failed for listen (?:port|path) (?P<at>\S+)",
+        r"remote port forwarding failed for listen path (?P<at>\S+)",
+        "port-taken",
+        "the far host does not give us the socket {at}: something is there (perhaps left by us), "
+        "its directory is missing or closed to us, or its sshd forbids forwarding",
+        "remove it there; so that sshd does it: StreamLocalBindUnlink yes in its sshd_config",
+        False,
+    ),
+    (
+        r"remote port forwarding failed for listen port (?P<at>\S+)",
         "port-taken",
         "the far host does not give us port {at}: it is taken (perhaps by our own ghost), "
         "or its sshd forbids forwarding",

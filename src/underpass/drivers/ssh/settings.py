@@ -3,19 +3,21 @@
 | option | what it says | default |
 |---|---|---|
 | `via` | the way: `[USER@]HOST[:PORT]`, hosts to jump over first | needed |
-| `bind` | address at the far host where visitors come | `127.0.0.1` |
+| `bind` | address at the far host where visitors come, or `unix:///path` | `127.0.0.1` |
 | `port` | port there; 0: any free one | 0 |
-| `url` | the public address, where something at the far host leads to `port` | |
+| `url` | the public address, where something at the far host leads to `port` or path | |
 | `identity`, `certificate` | files of a private key and its certificate | agent, `~/.ssh` |
 | `known-hosts` | file with the far hosts' keys | `~/.ssh/known_hosts` |
 | `trust` | `pinned`: unknown host keys are refused; `new`: they are learnt once | pinned |
 | `config` | `user`: aliases and keys of `~/.ssh/config` count; a file in its place; `none` | user |
 | `autossh` | `yes`: run autossh, where somebody insists | no |
+| `control` | socket of an ssh that runs already, or `user`: its `ControlPath`; it is shared | |
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +38,11 @@ KNOWN: Final = (
     "trust",
     "config",
     "autossh",
+    "control",
 )
+
+_UNIX: Final = "unix://"
+_SOCKET: Final = re.compile(r"unix://(?:/[A-Za-z0-9._-]+)+", re.ASCII)
 
 _UNQUOTABLE: Final = frozenset("\"'\\%$\n\r\0")
 # What ssh's configuration expands or ends a word at, also between quotes.
@@ -56,11 +62,17 @@ class SshSettings:
     trust: str = "pinned"
     config: str = "user"
     autossh: bool = False
+    control: str = ""
+
+    @property
+    def socket(self) -> str:
+        """Path of the Unix socket at the far host; "" where a port is asked for."""
+        return self.bind.removeprefix(_UNIX) if self.bind.startswith(_UNIX) else ""
 
     @property
     def is_loopback(self) -> bool:
         """Visitors come from the far host itself."""
-        return ipaddress.ip_address(self.bind).is_loopback
+        return not self.socket and ipaddress.ip_address(self.bind).is_loopback
 
     @classmethod
     def parse(cls, options: Mapping[str, str]) -> SshSettings:
@@ -81,17 +93,30 @@ class SshSettings:
             _among("trust", options.get("trust", "pinned"), "pinned", "new"),
             _configuration(options.get("config", "user")),
             _among("autossh", options.get("autossh", "no"), "no", "yes") == "yes",
+            _control(options.get("control", "")),
         )
-        if settings.url and not settings.port:
+        if settings.socket:
+            if not settings.url:
+                raise _invalid("bind", "nobody dials a socket from afar: give the url, too")
+            if settings.port or settings.control:
+                raise _invalid("bind", "a socket goes with neither port nor control")
+        elif settings.url and not settings.port:
             raise _invalid("url", "what leads there must know the port: give port, too")
+        if settings.control and settings.autossh:
+            raise _invalid("control", "an ssh that runs already is not started by autossh")
         return settings
 
 
 def _address(text: str) -> str:
+    if text.startswith(_UNIX):
+        if not _SOCKET.fullmatch(text):
+            raise _invalid("bind", "unix:// is followed by a whole path of A-Z, a-z, 0-9, . _ -")
+        return text
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise _invalid("bind", "it is an IP address; 0.0.0.0 and :: mean all") from None
+        why = "it is an IP address (0.0.0.0 and :: mean all) or unix:///path"
+        raise _invalid("bind", why) from None
 
 
 def _port(text: str) -> int:
@@ -125,6 +150,10 @@ def _path(option: str, text: str) -> str:
 
 def _configuration(text: str) -> str:
     return text if text in ("user", "none") else _path("config", text)
+
+
+def _control(text: str) -> str:
+    return text if text == "user" else _path("control", text)
 
 
 def _among(option: str, text: str, *choices: str) -> str:
