@@ -130,6 +130,15 @@ def test_what_the_relay_s_operator_can_do_is_said_plainly(kind, carriage, words)
     assert words in re.sub(r"\s+", " ", notes)
 
 
+def test_of_an_engine_of_others_its_own_plan_is_told_and_no_relay():
+    told = {"visitors": "an address that localhost.run gives", "limits": ["it reads what passes"]}
+    assert operator_notes("http", {"relay": None, **told}) == [
+        "  way     an address that localhost.run gives",
+        "          it reads what passes",
+    ]
+    assert operator_notes("http", {"relay": None}) == []
+
+
 def test_what_remains_is_told_to_the_minute_and_never_below_nothing():
     assert remaining(NOON + 28_800, NOON) == "8h"
     assert remaining(NOON + 28_799, NOON) == "7h59m"

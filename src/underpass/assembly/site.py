@@ -115,7 +115,9 @@ class Site:
     def _reach(self) -> dict[str, object]:
         relay = self.address
         if relay is None:
-            return {"relay": None, "tls": self.spec.tls, "embedded": False}
+            plan = self.chosen.plan
+            way = {"visitors": plan.visitors, "limits": list(plan.limits)}
+            return {"relay": None, "tls": self.spec.tls, "embedded": False, **way}
         return {
             "relay": str(relay),
             "ca": None if relay.ca is None else str(relay.ca),

@@ -60,9 +60,12 @@ def meter_notes(meter: Mapping[str, Any] | None) -> list[str]:
     return notes
 
 
-def operator_notes(kind: str, carriage: Mapping[str, object]) -> list[str]:
-    """What whoever runs the relay could do, in words; nothing where the relay is our own."""
+def operator_notes(kind: str, carriage: Mapping[str, Any]) -> list[str]:
+    """What whoever runs the relay could do, in words; for another engine, what its plan says."""
     relay, tls = carriage["relay"], carriage.get("tls")
+    if relay is None:
+        told = [carriage.get("visitors", ""), *carriage.get("limits", ())]
+        return [f"  {'way' if at == 0 else '':<8}{line}" for at, line in enumerate(told) if line]
     if carriage.get("embedded"):
         return ["  relay   in this process: nobody else sees what passes"]
     if tls == "passthrough":
