@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -190,6 +191,15 @@ def test_a_foreign_error_is_told_without_its_text_which_may_quote_a_secret(faili
     err = capsys.readouterr().err
     assert "error[unexpected-failure]: cannot go on: ValueError in fail" in err
     assert "canary" not in err
+
+
+def test_a_full_disk_is_no_bug_of_ours(failing, capsys):
+    failing(ExceptionGroup("tasks", [OSError(errno.ENOSPC, "No space left", "/up_canary")]))
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err == (
+        "error[disk-unusable]: cannot write to a disk of this machine: no space left on device\n"
+        "hint: make room: df -h; UNDERPASS_STATE_DIR and UNDERPASS_RUNTIME_DIR name other places\n"
+    )
 
 
 def test_the_way_to_a_foreign_error_is_shown_when_asked_for(failing, capsys, monkeypatch):

@@ -246,3 +246,26 @@ def test_help_is_shown_whatever_the_files_say(project_file, capsys):
     project_file.write_text("[open\n")
     assert main(["open", "--help"]) == 0
     assert capsys.readouterr().out.startswith("Usage: underpass open [OPTIONS] ORIGIN")
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ("UNDERPASS_OPEN__NMAE", "UNDERPASS_OPEN__NMAE is no setting; did you mean NAME?"),
+        ("UNDERPASS_OPEN__XYZZY", "UNDERPASS_OPEN__XYZZY is no setting\n"),
+        ("UNDERPASS_OPEN__JSON", "UNDERPASS_OPEN__JSON is no setting\n"),
+        ("UNDERPASS_OPEN__ACCEPT_DANGER", "UNDERPASS_OPEN__ACCEPT_DANGER is no setting\n"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_told(at_home, monkeypatch, capsys, variable, told):
+    from underpass.cli.main import main
+
+    monkeypatch.setenv(variable, "hush")
+    assert main(["open", "3001"]) == 2
+    err = capsys.readouterr().err
+    assert "error[settings-invalid]" in err
+    assert told in err
+    assert "hush" not in err
+    assert main(["open", "--help"]) == 0
+    assert main(["reach", "tools"]) == 2
+    assert "error[usage]" in capsys.readouterr().err

@@ -21,13 +21,13 @@ class UsageWrong(Misuse):
 
 @dataclass(eq=False)
 class SettingsInvalid(Setup):
-    """Configuration files have mistakes; all of them are told at once."""
+    """Configuration files or variables have mistakes; all of a kind are told at once."""
 
     mistakes: str
 
     code = "settings-invalid"
     sentence = "cannot use the settings: {mistakes}"
-    hint_text = "correct the files named; settings have the names of the options"
+    hint_text = "correct what is named; settings have the names of the options"
     exit_code = 2
 
 
@@ -76,6 +76,17 @@ class RelayUnknown(Misuse):
     code = "relay-unknown"
     sentence = "cannot tell at which relay {name} is: no tunnel of that name is open here"
     hint_text = "name its relay with --relay"
+
+
+@dataclass(eq=False)
+class DiskUnusable(Setup):
+    """A disk of this machine is full, or takes no more from us."""
+
+    why: str
+
+    code = "disk-unusable"
+    sentence = "cannot write to a disk of this machine: {why}"
+    hint_text = "make room: df -h; UNDERPASS_STATE_DIR and UNDERPASS_RUNTIME_DIR name other places"
 
 
 @dataclass(eq=False)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import traceback
 from collections.abc import Mapping
 
 import click
 
-from underpass.cli.errors import UnexpectedFailure, UsageWrong
+from underpass.cli.errors import DiskUnusable, UnexpectedFailure, UsageWrong
 from underpass.cli.terminal import colour_wish
 from underpass.model.errors import UnderpassError
 from underpass.model.nearest import or_nearest
+
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 def explain(error: BaseException) -> UnderpassError:
@@ -30,6 +34,9 @@ def explain(error: BaseException) -> UnderpassError:
         return UsageWrong(_sentence(error.format_message()), command)
     if isinstance(error, click.ClickException):
         return UsageWrong(_sentence(error.format_message()), "underpass")
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        # Wherever it comes up: nothing that writes can go on, and no caller could mend it.
+        return _traced(DiskUnusable(os.strerror(error.errno).lower()), error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})" if frames else "?"
     # Its own text is left out: foreign exceptions quote what they were given, secrets included.

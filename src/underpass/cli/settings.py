@@ -24,6 +24,7 @@ from underpass.cli.errors import ExposureBeyondPolicy, SettingsInvalid
 from underpass.cli.projects import excess
 from underpass.cli.tables import TABLES
 from underpass.model.errors_run import ForeignOwner, LooseMode
+from underpass.model.nearest import or_nearest
 
 FILE = "underpass.toml"
 SIZE_LIMIT = 256 * 1024
@@ -100,8 +101,26 @@ class SettingsCommand(click.Command):
         ours = args[: args.index("--")] if "--" in args else args
         # Nor does completion need them: a file with a mistake would be told at each Tab.
         if not {"-h", "--help"}.intersection(ours) and not extra.get("resilient_parsing"):
+            self._refuse_strange_variables(os.environ)
             extra["default_map"] = load_settings().defaults(self.table)
         return super().make_context(info_name, args, parent, **extra)
+
+    def _refuse_strange_variables(self, environ: Mapping[str, str]) -> None:
+        """A variable that sets nothing was meant to: as a file's setting, it is told."""
+        prefix = f"{self.context_settings['auto_envvar_prefix']}_"
+        known = {
+            str(param.name).upper()
+            for param in self.params
+            if isinstance(param, click.Option) and param.allow_from_autoenv
+        }
+        given = [name.removeprefix(prefix) for name in environ if name.startswith(prefix)]
+        mistakes = [
+            f"{prefix}{name[:64]} is no setting{or_nearest(name, known)}"
+            for name in sorted(given)
+            if name not in known
+        ]
+        if mistakes:
+            raise SettingsInvalid("; ".join(mistakes))
 
 
 def _user_path(environ: Mapping[str, str]) -> Path:

@@ -28,7 +28,7 @@ class SecretUnwritable(Setup):
 
     code = "secret-unwritable"
     sentence = "cannot keep a secret in {path}: {why}"
-    hint_text = "choose another place with UNDERPASS_STATE_DIR, or name another file"
+    hint_text = "name another place: UNDERPASS_STATE_DIR, UNDERPASS_RUNTIME_DIR, or another file"
 
 
 @dataclass(eq=False)

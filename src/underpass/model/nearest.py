@@ -15,8 +15,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     if len(word) > _LONGEST:
         return ""
-    close = get_close_matches(word.lower(), sorted(set(known)), n=1)
-    return close[0] if close else ""
+    written = {each.lower(): each for each in known}
+    close = get_close_matches(word.lower(), sorted(written), n=1)
+    return written[close[0]] if close else ""
 
 
 def meant(near: str, otherwise: str) -> str:
