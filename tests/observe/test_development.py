@@ -11,7 +11,7 @@ from underpass.http.messages import RequestHead, ResponseHead
 from underpass.observe.development import develop
 from underpass.observe.record import Body, Messages, Outline
 from underpass.observe.redaction import Redaction
-from underpass.observe.tape import Side, Tape
+from underpass.observe.tape import NOTHING, Side, Tape
 
 pytestmark = pytest.mark.pure
 
@@ -21,7 +21,7 @@ JSON = [(b"Content-Type", b"application/json")]
 def tape(kind: str = "http", room: int = 1000) -> Tape:
     made = Tape(1, kind, "203.0.113.7", 10.0, 1_795_000_000.0, Side(room), Side(room))
     made.request = RequestHead(b"POST", b"/x?token=abc", b"tools.test", [], 5)
-    made.response = ResponseHead(200, b"OK", JSON)
+    made.response, made.status = ResponseHead(200, b"OK", JSON), 200
     made.first, made.ended, made.outcome = 10.5, 11.0, "complete"
     return made
 
@@ -62,7 +62,7 @@ def test_a_body_beyond_the_limit_is_cut_and_says_so() -> None:
 
 def test_a_compressed_body_is_undone_to_be_searched() -> None:
     made = tape()
-    made.coding = b"gzip"
+    made.response = ResponseHead(200, b"OK", [(b"Content-Encoding", b"gzip")])
     made.down.take(gzip.compress(b'{"secret": "canary"}'), 10.6)
     body = developed(made)[1].response
     assert (body.data, body.decoded) == (b'{"secret": "[redacted]"}', "gzip")
@@ -70,7 +70,7 @@ def test_a_compressed_body_is_undone_to_be_searched() -> None:
 
 def test_a_bomb_is_undone_no_further_than_the_limit() -> None:
     made = tape(room=100_000)
-    made.coding = b"gzip"
+    made.response = ResponseHead(200, b"OK", [(b"Content-Encoding", b"gzip")])
     made.down.take(gzip.compress(b"0" * 10_000_000), 10.6)
     body = developed(made)[1].response
     assert (len(body.data), body.cut) == (1000, True)
@@ -79,7 +79,7 @@ def test_a_bomb_is_undone_no_further_than_the_limit() -> None:
 @pytest.mark.parametrize("coding", [b"br", b"zstd", b"gzip, br"])
 def test_a_coding_that_we_cannot_undo_is_not_kept(coding: bytes) -> None:
     made = tape()
-    made.coding = coding
+    made.response = ResponseHead(200, b"OK", [(b"Content-Encoding", coding)])
     made.down.take(b"canary", 10.6)
     body = developed(made)[1].response
     assert (body.data, body.opaque) == (b"", f"coding {coding.decode()}")
@@ -137,3 +137,32 @@ def test_a_form_loses_its_secret_fields() -> None:
     )
     made.up.take(b"user=bob&pass%77ord=canary+x&b=1", 10.1)
     assert developed(made)[1].request.data == b"user=bob&pass%77ord=[redacted]&b=1"
+
+
+def test_an_event_stream_that_was_there_at_once_is_kept_as_its_events() -> None:
+    made = tape()
+    others = [(b"X-Like-Other", b"text/event-stream"), (b"content-type", b"text/event-stream")]
+    made.response = ResponseHead(200, b"OK", others)
+    made.take_down(b"data: 1\n\ndata: 2\n\n", 10.5)
+    outline, messages = developed(made)
+    assert outline.kind == "events"
+    assert [part.data for part in messages.response.parts] == [b"data: 1\n\n", b"data: 2\n\n"]
+
+
+def test_an_answer_that_names_a_code_of_ours_was_ours() -> None:
+    made = tape()
+    made.outcome = "open"
+    assert developed(made)[0].outcome == "complete"
+    made.response, made.answered = (
+        ResponseHead(502, b"", [(b"Underpass-Error", b"origin-away")]),
+        None,
+    )
+    outline = developed(made)[0]
+    assert (outline.outcome, outline.code) == ("answered", "origin-away")
+
+
+def test_where_nothing_came_nothing_is_made() -> None:
+    made = Tape(1, "http", "", 10.0, 1_795_000_000.0, NOTHING, NOTHING, 8)
+    assert developed(made)[1].request == Body()
+    made.take_up(b"0123456789", 10.1)
+    assert (made.up.size, made.up.cut, NOTHING.size) == (10, True, 0)

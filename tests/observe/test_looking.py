@@ -26,8 +26,8 @@ async def test_the_newest_that_match_come_oldest_first(
     writer: CaptureWriter, captures: Path
 ) -> None:
     for number in range(10):
-        writer.write(row(BASE + number, status=200 if number % 2 else 404))
-    writer.write(row(BASE + 20, tunnel="others"))
+        writer.write([row(BASE + number, status=200 if number % 2 else 404)])
+    writer.write([row(BASE + 20, tunnel="others")])
     await writer.flush()
     with Captures(captures) as looked:
         found = looked.newest("tools", most=3, matches=lambda outline: outline.status == 404)
@@ -39,8 +39,8 @@ async def test_one_is_found_by_its_id_and_by_the_end_of_it(
     writer: CaptureWriter, captures: Path
 ) -> None:
     each = row(BASE)
-    writer.write(each)
-    writer.write(row(BASE + 100))
+    writer.write([each])
+    writer.write([row(BASE + 100)])
     await writer.flush()
     key = format_id(each[0].id)
     with Captures(captures) as looked:
@@ -63,7 +63,10 @@ async def test_overlapping_batches_and_single_records_come_in_one_order(
     rows = [row(BASE + number) for number in range(9)]
     for numbers, alone in (((0, 4, 8), False), ((1, 5), True), ((2, 3, 6, 7), False)):
         for number in numbers:
-            writer.write(rows[number], alone=alone)
+            if alone:
+                writer.write_alone(rows[number])
+            else:
+                writer.write([rows[number]])
         await writer.flush()
     with Captures(captures) as looked:
         found = [outline.at - BASE for outline in looked.newest("tools", most=100)]

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from underpass.http.messages import ResponseHead
 from underpass.observe.meter import DENIED, MOST_VISITORS, OTHERS, Meter, Usage
 from underpass.observe.quota import Quota, Warned
 from underpass.observe.tape import Side, Tape
@@ -21,7 +20,7 @@ def tape(
     address: str = "a", *, up: int = 0, down: int = 0, status: int = 200, **facts: str
 ) -> Tape:
     made = Tape(1, "http", address, 1.0, NOV, Side(0), Side(0))
-    made.response = ResponseHead(status, b"", []) if status else None
+    made.status = status
     made.first, made.ended = 1.003, 1.1
     made.up.size, made.down.size = up, down
     for name, value in facts.items():

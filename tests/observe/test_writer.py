@@ -39,7 +39,7 @@ def size_of(path: Path) -> int:
 async def test_what_is_handed_in_is_written_in_order(writer: CaptureWriter, captures: Path) -> None:
     rows = [row() for _ in range(200)]
     for each in rows:
-        writer.write(each)
+        writer.write([each])
     await writer.flush()
     assert [outline.id for outline in kept(captures)] == sorted(each[0].id for each in rows)
     assert (writer.written, writer.dropped) == (200, 0)
@@ -47,10 +47,10 @@ async def test_what_is_handed_in_is_written_in_order(writer: CaptureWriter, capt
 
 async def test_a_record_with_the_same_id_is_replaced(writer: CaptureWriter, captures: Path) -> None:
     first = row(outcome="open")
-    writer.write(first, alone=True)
+    writer.write_alone(first)
     await writer.flush()
     done = Outline(first[0].id, "tools", "http", time.time(), outcome="complete")
-    writer.write((done, first[1]), alone=True)
+    writer.write_alone((done, first[1]))
     await writer.flush()
     assert [outline.outcome for outline in kept(captures)] == ["complete"]
 
@@ -58,7 +58,7 @@ async def test_a_record_with_the_same_id_is_replaced(writer: CaptureWriter, capt
 async def test_the_file_and_what_stands_beside_it_are_the_owners(
     writer: CaptureWriter, captures: Path
 ) -> None:
-    writer.write(row())
+    writer.write([row()])
     await writer.flush()
     found = list(captures.parent.glob("captures.db*"))
     assert len(found) >= 2  # the log is there, too
@@ -102,7 +102,7 @@ def test_a_file_of_a_newer_version_is_left_alone(captures: Path) -> None:
 async def test_two_processes_share_one_file(writer: CaptureWriter, captures: Path) -> None:
     other = CaptureWriter(captures)
     for number in range(100):
-        (writer if number % 2 else other).write(row())
+        (writer if number % 2 else other).write([row()])
     await writer.flush()
     await other.close()
     assert len(kept(captures)) == 100
@@ -118,7 +118,7 @@ async def test_the_oldest_go_when_the_file_is_too_large(
         for _ in range(10):
             each = row(size=50_000)
             newest = each[0].id
-            writer.write(each)
+            writer.write([each])
         await writer.flush()
     await writer.close()
     left = kept(captures)
@@ -131,7 +131,7 @@ async def test_what_is_too_old_goes(captures: Path) -> None:
     writer = CaptureWriter(captures, Retention(seconds=3600.0), clock=lambda: 10_000.0)
     for pair in ((1_000.0, 6_399.0), (6_401.0, 9_999.0)):
         for at in pair:
-            writer.write(row(at))
+            writer.write([row(at)])
         await writer.flush()
     await writer.close()
     assert [outline.at for outline in kept(captures)] == [6_401.0, 9_999.0]
@@ -145,7 +145,7 @@ async def test_when_the_disk_is_slow_records_are_dropped_and_counted(
     locked.execute("BEGIN IMMEDIATE")
     began = time.monotonic()
     for _ in range(200):
-        writer.write(row(size=10_000))
+        writer.write([row(size=10_000)])
     assert time.monotonic() - began < 1.0
     assert writer.dropped > 50
     assert writer.is_full or writer.dropped
@@ -164,7 +164,7 @@ async def test_a_file_that_breaks_costs_records_and_not_the_writer(
         connection.execute("DROP TABLE batch")
     connection.close()
     for _ in range(3):
-        writer.write(row())
+        writer.write([row()])
         await writer.flush()
     assert (writer.written, writer.dropped) == (0, 3)
     assert sum("not being recorded" in message for message in caplog.messages) == 1
@@ -203,7 +203,7 @@ async def test_a_file_of_the_first_version_is_read_and_written_on(captures: Path
     assert [outline.id for outline in kept(captures)] == [old.id]
     writer = CaptureWriter(captures)
     each = row()
-    writer.write(each)
+    writer.write([each])
     await writer.close()
     assert [outline.id for outline in kept(captures)] == [old.id, each[0].id]
     with Captures(captures) as looked:
@@ -214,9 +214,9 @@ async def test_what_comes_together_is_one_row_within_its_bounds(
     writer: CaptureWriter, captures: Path
 ) -> None:
     for _ in range(2 * module.BATCH_RECORDS):
-        writer.write(row())
+        writer.write([row()])
     for _ in range(4):
-        writer.write(row(size=module.BATCH_BYTES // 2))
+        writer.write([row(size=module.BATCH_BYTES // 2)])
     await writer.flush()
     with sqlite3.connect(captures) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM batch").fetchone()

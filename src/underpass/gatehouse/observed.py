@@ -13,6 +13,7 @@ from underpass.gatehouse.ports import Exchange, Visitor
 from underpass.http.messages import NO_BODY, Headers, RequestHead, ResponseHead
 from underpass.observe.meter import INFORM_BYTES
 from underpass.observe.observer import Observer
+from underpass.observe.redaction import is_event_stream
 from underpass.observe.tape import Side, Tape
 
 _DENIALS: Final = ("gate-", "token-refused")
@@ -68,14 +69,18 @@ class Observed:
     def send_head(self, head: ResponseHead, body: bytes = b"", *, end: bool = False) -> None:
         """Pass the head on, and perhaps the whole answer."""
         tape = self._tape
+        if tape.ended is not None:  # a proof: nothing is noted of it
+            self._visitor.send_head(head, body, end=end)
+            return
         tape.response = head
+        tape.status = status = head.status
         tape.first = now = self._clock()
-        if head.status == 101:
+        if status == 101:
             self._upgraded()
-        else:
+        elif not end or len(body) > tape.room:
             self._look_at(head)
         if body:
-            tape.down.take(body, now)
+            tape.take_down(body, now)
         self._visitor.send_head(head, body, end=end)
         if end:
             tape.down_ended = True
@@ -91,7 +96,7 @@ class Observed:
             else:
                 if tape.first is None:
                     tape.first = self._clock()
-                down.take(data, self._clock())
+                tape.take_down(data, self._clock())
             if tape.size - tape.informed > INFORM_BYTES:
                 self._observer.inform(tape)
         return self._visitor.send_data(data)
@@ -132,7 +137,7 @@ class Observed:
             if up.cut:
                 up.size += len(data)
             else:
-                up.take(data, self._clock())
+                tape.take_up(data, self._clock())
             if tape.size - tape.informed > INFORM_BYTES:
                 self._observer.inform(tape)
         if self.exchange is not None:
@@ -180,20 +185,11 @@ class Observed:
         return self._tape.kind in ("tcp", "reach", "websocket", "upgrade")
 
     def _look_at(self, head: ResponseHead) -> None:
-        """Note what the fields of an answer say about its body, and the code of one of ours:
-        origins cannot say one (``strip_ours``)."""
-        tape = self._tape
-        for name, value in head.headers:
-            size = len(name)
-            if size == 12:
-                if value[:17].lower() == b"text/event-stream" and name.lower() == b"content-type":
-                    tape.kind = "events"
-                    self._observer.widen(tape)
-            elif size == 16:
-                if name.lower() == b"content-encoding":
-                    tape.coding = value.strip().lower()
-            elif size == 15 and name == b"Underpass-Error":
-                tape.code = value.decode("ascii", "replace")
+        """See whether there is more to keep. An answer that is here whole, and small, is looked
+        at when there is time."""
+        if is_event_stream(head):
+            self._tape.kind = "events"
+            self._observer.widen(self._tape)
 
     def _upgraded(self) -> None:
         tape = self._tape
@@ -211,10 +207,8 @@ class Observed:
         if tape.ended is not None:
             return
         tape.ended = now
-        if tape.outcome == "open":
-            tape.outcome = "answered" if tape.code else "complete"
-        self._observer.ended(tape)
         self._let_go()
+        self._observer.ended(tape)
 
     def _break(self, code: str) -> None:
         tape = self._tape
@@ -224,8 +218,8 @@ class Observed:
         tape.code = code
         if tape.outcome == "open":
             tape.outcome = "denied" if code.startswith(_DENIALS) else "broken"
-        self._observer.ended(tape)
         self._let_go()
+        self._observer.ended(tape)
 
     def _let_go(self) -> None:
         """Carrier, visitor and exchange hold one another: what was recorded, and the exchange that

@@ -31,7 +31,7 @@ _ZLIB_WINDOW: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
 _NO_BODY: Final = Body()
 _NO_FIELDS: Final[Headers] = []
 _NOTHING_ASKED: Final = Asked("", "", "", _NO_FIELDS, 0, b"", b"")
-_NOTHING_ANSWERED: Final = Answered(_NO_FIELDS, 0)
+_NOTHING_ANSWERED: Final = Answered(_NO_FIELDS, 0, b"", b"", False, "")
 
 
 def develop(
@@ -39,21 +39,22 @@ def develop(
 ) -> tuple[Outline, Messages]:
     """The outline and the messages of ``tape`` as it is now; they share parts with those of other
     tapes. ``limit`` bounds what is decoded."""
-    request, response = tape.request, tape.response
-    asked = _NOTHING_ASKED if request is None else redaction.asked(request, tape.strip)
-    answered = _NOTHING_ANSWERED if response is None else redaction.answered(response)
+    look_through(tape, redaction)
+    asked, answered = tape.asked or _NOTHING_ASKED, tape.answered or _NOTHING_ANSWERED
     room = limit if keeps_bodies else 0
     kind = tape.kind
+    if answered.has_events and kind == "http":
+        kind = "events"
     up = down = _NO_BODY
     if kind == "http":
         if tape.up.size:
             up = _body(tape.up, asked.coding, asked.kind, redaction, room)
         if tape.down.size:
-            down = _body(tape.down, tape.coding, b"", redaction, room)
+            down = _body(tape.down, answered.coding, b"", redaction, room)
     elif kind == "events":
         if tape.up.size:
             up = _body(tape.up, asked.coding, asked.kind, redaction, room)
-        down = _events(tape, redaction, keeps_bodies)
+        down = _events(tape, answered.coding, redaction, keeps_bodies)
     elif kind == "websocket":
         up = _frames(tape.up, tape, redaction, keeps_bodies)
         down = _frames(tape.down, tape, redaction, keeps_bodies)
@@ -66,12 +67,14 @@ def develop(
         up,
         answered.fields,
         down,
-        b"" if response is None else response.reason,
+        answered.reason,
         asked.redacted,
         redaction.fields(tape.request_trailers)[0] if tape.request_trailers else _NO_FIELDS,
         redaction.fields(tape.response_trailers)[0] if tape.response_trailers else _NO_FIELDS,
     )
-    begun = tape.begun
+    begun, ended, outcome, code = tape.begun, tape.ended, tape.outcome, tape.code or answered.code
+    if outcome == "open" and ended is not None:
+        outcome = "answered" if code else "complete"
     outline = Outline(
         tape.id,
         tunnel,
@@ -80,19 +83,28 @@ def develop(
         asked.method,
         asked.target,
         asked.host,
-        0 if response is None else response.status,
-        tape.outcome,
-        tape.code,
+        tape.status,
+        outcome,
+        code,
         tape.gate,
         tape.address,
         tape.identity,
         None if tape.first is None else tape.first - begun,
-        None if tape.ended is None else tape.ended - begun,
+        None if ended is None else ended - begun,
         tape.up.size,
         tape.down.size,
         tape.is_replay_of,
     )
     return outline, messages
+
+
+def look_through(tape: Tape, redaction: Redaction) -> None:
+    """Put what is kept of the heads in their place."""
+    request, response = tape.request, tape.response
+    if request is not None and tape.asked is None:
+        tape.asked = redaction.asked(request, tape.strip)
+    if response is not None and tape.answered is None:
+        tape.answered = redaction.answered(response)
 
 
 def _unseen(side: Side, why: str) -> Body:
@@ -132,13 +144,13 @@ def _inflated(data: bytes, window: int, room: int) -> tuple[bytes, bool] | None:
     return plain, bool(decoder.unconsumed_tail) or not decoder.eof
 
 
-def _events(tape: Tape, redaction: Redaction, keeps_bodies: bool) -> Body:
+def _events(tape: Tape, coding: bytes, redaction: Redaction, keeps_bodies: bool) -> Body:
     """An event stream, one part an event."""
     side = tape.down
     if not keeps_bodies:
         return _unseen(side, HEADS_ONLY)
-    if tape.coding and tape.coding != b"identity":
-        return _unseen(side, f"coding {tape.coding.decode('latin-1')}")
+    if coding and coding != b"identity":
+        return _unseen(side, f"coding {coding.decode('latin-1')}")
     whole = b"".join(side.parts)
     ends = _event_ends(whole)
     pieces = [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]

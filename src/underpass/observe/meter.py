@@ -159,8 +159,7 @@ class Meter:
             self._month_now = month_of(unix)
             self._month_ends = unix + seconds_to_next_month(unix) - 1
         up, down = tape.up.size, tape.down.size
-        response = tape.response
-        status = 0 if response is None else response.status
+        status = tape.status
         tally = self._visitor(tape)
         tally.requests += 1
         tally.bytes_up += up
@@ -173,7 +172,8 @@ class Meter:
         if self._month is not None:
             self._use_bytes(up + down - tape.informed, unix)
         tape.informed = up + down
-        self._due += self.vendors.ended(down, now, unix)
+        if self.vendors:
+            self._due += self.vendors.ended(down, now, unix)
 
     def reach(self, measure: Measure, amount: int) -> None:
         """So much there is of ``measure``, which only a vendor limits, at this moment."""

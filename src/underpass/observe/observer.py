@@ -16,13 +16,13 @@ from enum import StrEnum
 from typing import Any, Final
 
 from underpass.decide.quotas import Measure
-from underpass.observe.development import develop
+from underpass.observe.development import develop, look_through
 from underpass.observe.meter import Meter
 from underpass.observe.quota import OverQuota, Warned
 from underpass.observe.record import Ids, Messages, Outline, outline_object
 from underpass.observe.redaction import Redaction
-from underpass.observe.tape import Side, Tape
-from underpass.observe.writer import CaptureWriter
+from underpass.observe.tape import NOTHING, Tape
+from underpass.observe.writer import CaptureWriter, Record
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ LONGEST_PAUSE: Final = 60.0
 
 SETTLE_SECONDS: Final = 0.05
 SETTLED_AT_ONCE: Final = 64
-MOST_OVER: Final = 1024
 """Exchanges that ended are counted and recorded a little later, some at once: measured, that takes
 half of what it takes between two packets, when the caches are full of something else. So many at
 once take less than half a millisecond of the loop."""
@@ -97,13 +96,14 @@ class Observer:
         self._redaction = redaction or Redaction()
         self._wall_clock = wall_clock
         self._watches_flight = meter is not None and bool(meter.vendors.of(Measure.IN_FLIGHT))
+        self._records = self.capture is not Capture.OFF
         self._room = BODY_BYTES if self.capture is Capture.FULL else 0
         self._ids = Ids()
         self._live: set[Tape] = set()
         self._followers: set[Follower] = set()
-        self._over: deque[Tape] = deque()
+        self._over: list[Tape] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._settling: asyncio.Handle | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self._captured = 0
         self._redacted = 0
 
@@ -112,9 +112,7 @@ class Observer:
     def begin(self, kind: str, address: str) -> Tape:
         """An exchange begins."""
         at = self._wall_clock()
-        room = self._room
-        number = self._ids.new(at)
-        tape = Tape(number, kind, address, self.clock(), at, Side(room), Side(room))
+        tape = Tape(0, kind, address, self.clock(), at, NOTHING, NOTHING, self._room)
         self._live.add(tape)
         if self._watches_flight:
             self.reach(Measure.IN_FLIGHT, len(self._live))
@@ -125,8 +123,7 @@ class Observer:
     def widen(self, tape: Tape) -> None:
         """It has become a stream, of which more is kept."""
         if self._room:
-            tape.up.widen(STREAM_BYTES - BODY_BYTES)
-            tape.down.widen(STREAM_BYTES - BODY_BYTES)
+            tape.widen(STREAM_BYTES - BODY_BYTES)
 
     def admit(self) -> OverQuota | None:
         """Whether one more admitted request is within the quotas; None: it is."""
@@ -155,34 +152,42 @@ class Observer:
     def ended(self, tape: Tape) -> None:
         """An exchange is over."""
         self._live.discard(tape)
-        self._over.append(tape)
-        if len(self._over) > MOST_OVER:
-            self._settle(self._over.popleft())
+        if self._records:
+            # What is kept of heads is the same for most: none of them waits for its turn.
+            look_through(tape, self._redaction)
+            if not tape.is_replay_of:  # the owner looks at that one himself
+                tape.request = tape.response = None
+        over = self._over
+        over.append(tape)
+        if len(over) >= SETTLED_AT_ONCE:
+            self._settle_waiting()
         elif self._settling is None:
             loop = asyncio.get_running_loop()
-            self._settling = loop.call_later(SETTLE_SECONDS, self._settle_some)
+            self._settling = loop.call_later(SETTLE_SECONDS, self._settle_late)
 
     def settle(self) -> None:
         """Count and record now what has ended: for whoever wants the numbers of this moment."""
-        while self._over:
-            self._settle(self._over.popleft())
+        if self._over:
+            self._settle_waiting()
         if self._watches_flight:
             self.reach(Measure.IN_FLIGHT, len(self._live))
 
-    def _settle_some(self) -> None:
-        for _ in range(min(SETTLED_AT_ONCE, len(self._over))):
-            self._settle(self._over.popleft())
-        loop = asyncio.get_running_loop()
-        self._settling = loop.call_soon(self._settle_some) if self._over else None
+    def _settle_late(self) -> None:
+        self._settling = None
+        if self._over:
+            self._settle_waiting()
 
-    def _settle(self, tape: Tape) -> None:
-        if self.meter is not None:
-            ended = tape.ended or tape.begun
-            self.meter.ended(tape, ended, tape.at + ended - tape.begun)
-            if self.meter.has_warnings:
+    def _settle_waiting(self) -> None:
+        tapes, self._over = self._over, []
+        meter = self.meter
+        if meter is not None:
+            for tape in tapes:
+                ended = tape.ended or tape.begun
+                meter.ended(tape, ended, tape.at + ended - tape.begun)
+            if meter.has_warnings:
                 self._warn()
-        if self.capture is not Capture.OFF:
-            self._keep(tape)
+        if self._records:
+            self._keep(tapes)
 
     # What its owner calls.
 
@@ -225,6 +230,8 @@ class Observer:
 
     def developed(self, tape: Tape) -> tuple[Outline, Messages]:
         """What is kept of ``tape`` as it is now."""
+        if not tape.id:
+            tape.id = self._ids.new(tape.at)
         return develop(
             tape,
             self._redaction,
@@ -233,32 +240,39 @@ class Observer:
             limit=BODY_BYTES,
         )
 
-    def _keep(self, tape: Tape) -> None:
+    def _keep(self, tapes: list[Tape]) -> None:
         writer = self._writer
         assert writer is not None
         if writer.is_full:
-            writer.drop()
+            writer.drop(len(tapes))
             return
-        outline, messages = self.developed(tape)
-        self._redacted += messages.redacted + messages.request.redacted + messages.response.redacted
-        self._captured += 1
-        # What was written down while it lasted is replaced by what it came to.
-        is_alone = tape.is_written or tape.ended is None
-        tape.is_written = is_alone
-        writer.write((outline, messages), alone=is_alone)
-        if self._followers:
-            shown = outline_object(outline)
-            for follower in self._followers:
-                follower.put(shown)
+        together: list[Record] = []
+        for tape in tapes:
+            record = outline, messages = self.developed(tape)
+            self._redacted += (
+                messages.redacted + messages.request.redacted + messages.response.redacted
+            )
+            if tape.is_written or tape.ended is None:
+                # What was written down while it lasted is replaced by what it came to.
+                tape.is_written = True
+                writer.write_alone(record)
+            else:
+                together.append(record)
+            if self._followers:
+                shown = outline_object(outline)
+                for follower in self._followers:
+                    follower.put(shown)
+        self._captured += len(tapes)
+        writer.write(together)
 
     def _tick(self) -> None:
         self._timer = None
         now = self.clock()
-        for tape in self._live:
-            if self.capture is Capture.OFF or now < max(tape.due, tape.begun + TICK_SECONDS):
-                continue
-            tape.due = now + min(LONGEST_PAUSE, max(TICK_SECONDS, now - tape.begun))
-            self._keep(tape)
+        if self._records:
+            due = [tape for tape in self._live if now >= max(tape.due, tape.begun + TICK_SECONDS)]
+            for tape in due:
+                tape.due = now + min(LONGEST_PAUSE, max(TICK_SECONDS, now - tape.begun))
+            self._keep(due)
         self._save_usage()
         if self._live:
             self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)

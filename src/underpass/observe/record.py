@@ -110,7 +110,9 @@ class Messages(msgspec.Struct, array_like=True, gc=False):
     response_trailers: list[tuple[bytes, bytes]] = []
 
 
-encode = msgspec.msgpack.Encoder().encode
+_encoder: Final = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+encode_into = _encoder.encode_into
 decode_outline = msgspec.msgpack.Decoder(Outline).decode
 decode_messages = msgspec.msgpack.Decoder(Messages).decode
 decode_outlines = msgspec.msgpack.Decoder(list[Outline]).decode

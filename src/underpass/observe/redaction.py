@@ -51,6 +51,21 @@ class Answered:
 
     fields: Headers
     redacted: int
+    reason: bytes
+    coding: bytes
+    """Content coding of its body, in lower case."""
+    has_events: bool
+    """The body is an event stream."""
+    code: str
+    """Of an answer of our own: origins cannot say one (``strip_ours``)."""
+
+
+def is_event_stream(head: ResponseHead) -> bool:
+    """Whether the body of an answer is one event after the other."""
+    for name, value in head.headers:
+        if len(name) == 12 and name.lower() == b"content-type":
+            return value[:17].lower() == b"text/event-stream"
+    return False
 
 
 class Redaction:
@@ -91,7 +106,15 @@ class Redaction:
         key = encode_head(head)
         answered = self._answered.get(key)
         if answered is None:
-            answered = Answered(*self.fields(head.headers))
+            fields, count = self.fields(head.headers)
+            answered = Answered(
+                fields,
+                count,
+                head.reason,
+                (lookup(head.headers, b"content-encoding") or b"").strip().lower(),
+                is_event_stream(head),
+                (lookup(head.headers, b"underpass-error") or b"").decode("ascii", "replace"),
+            )
             if len(key) <= _LONGEST_HEAD:
                 if len(self._answered) >= _MOST_HEADS:
                     self._answered.clear()

@@ -6,9 +6,12 @@ here. What becomes of it is ``development``'s subject.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from underpass.http.messages import Headers, RequestHead, ResponseHead
+from underpass.observe.redaction import Answered, Asked
 
 
 class Side(msgspec.Struct, gc=False, eq=False):
@@ -45,10 +48,15 @@ class Side(msgspec.Struct, gc=False, eq=False):
             self.room += room
 
 
+NOTHING: Final = Side(0)
+"""A direction in which nothing has come: most requests have no body. Not to be changed."""
+
+
 class Tape(msgspec.Struct, gc=False, eq=False):
     """One exchange. It knows nobody who knows it, so nobody has to look for cycles."""
 
     id: int
+    """0 until it is written down."""
     kind: str
     address: str
     begun: float
@@ -56,13 +64,20 @@ class Tape(msgspec.Struct, gc=False, eq=False):
     at: float
     """On the wall's."""
     up: Side
-    """What the visitor sends."""
+    """What the visitor sends; ``NOTHING`` at first."""
     down: Side
-    """What it gets."""
+    """What it gets; ``NOTHING`` at first."""
+    room: int = 0
+    """How much is kept of a direction in which something comes."""
     request: RequestHead | None = None
     response: ResponseHead | None = None
-    request_trailers: Headers = []
-    response_trailers: Headers = []
+    asked: Asked | None = None
+    """What is kept of ``request``, once it was looked through."""
+    answered: Answered | None = None
+    """The same of ``response``."""
+    status: int = 0
+    request_trailers: Headers | None = None
+    response_trailers: Headers | None = None
     first: float | None = None
     """When the answer began."""
     ended: float | None = None
@@ -71,9 +86,9 @@ class Tape(msgspec.Struct, gc=False, eq=False):
     due: float = 0.0
     """When an exchange that goes on is written down next, on the loop's clock."""
     outcome: str = "open"
+    """``open`` also of one that has ended by itself: ``development`` tells what that amounts to."""
     code: str = ""
-    coding: bytes = b""
-    """The content coding of the answer."""
+    """Of a break."""
     gate: str = ""
     identity: str = ""
     strip: tuple[bytes, ...] = ()
@@ -83,6 +98,30 @@ class Tape(msgspec.Struct, gc=False, eq=False):
     """It was written down while it lasted."""
     informed: int = 0
     """Bytes already told to the meter."""
+
+    def take_up(self, data: bytes | memoryview, now: float) -> None:
+        """The next bytes from the visitor."""
+        if self.up is NOTHING:
+            self.up = Side(self.room)
+        self.up.take(data, now)
+
+    def take_down(self, data: bytes, now: float) -> None:
+        """The next bytes for the visitor."""
+        size = len(data)
+        if self.down is not NOTHING:
+            self.down.take(data, now)
+        elif size <= self.room:
+            self.down = Side(self.room - size, size, False, [data], [now])
+        else:
+            self.down = Side(self.room)
+            self.down.take(data, now)
+
+    def widen(self, room: int) -> None:
+        """Keep so many bytes more of both directions."""
+        self.room += room
+        for side in (self.up, self.down):
+            if side is not NOTHING:
+                side.widen(room)
 
     @property
     def size(self) -> int:

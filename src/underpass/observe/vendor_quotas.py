@@ -48,6 +48,10 @@ class VendorQuotas:
             elif fact.measure not in elsewhere:
                 self.uncounted.append(fact)
 
+    def __bool__(self) -> bool:
+        """Whether any is counted."""
+        return bool(self._windows)
+
     def of(self, measure: Measure) -> QuotaFact | None:
         """The quota on ``measure`` that is counted here; None: there is none."""
         return next((fact for fact, _ in self._windows if fact.measure is measure), None)

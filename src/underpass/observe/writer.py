@@ -12,13 +12,13 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from underpass.observe.meter import Usage
-from underpass.observe.record import Body, Messages, Outline, encode, first_id
+from underpass.observe.record import Messages, Outline, encode, encode_into, first_id
 from underpass.observe.schema import connect
 
 log = logging.getLogger(__name__)
@@ -28,12 +28,6 @@ LINGER_SECONDS: Final = 0.25
 
 MOST_WAITING_BYTES: Final = 8 << 20
 """Of records that wait for the disk; beyond, they are dropped."""
-
-RECORD_BYTES: Final = 1024
-"""What a record is taken for besides its bodies."""
-
-PART_BYTES: Final = 64
-"""The same of an event or a frame."""
 
 BATCH_RECORDS: Final = 512
 BATCH_BYTES: Final = 1 << 20
@@ -53,7 +47,12 @@ _USE: Final = (
     " requests = requests + excluded.requests"
 )
 
+_ARRAY: Final = b"\xdd"
+_HEAD_BYTES: Final = 5
+# A MessagePack array with its length in 32 bits: known only when the batch is full.
+
 Record = tuple[Outline, Messages]
+_Row = tuple[int, str, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +65,46 @@ class Retention:
 
 
 class Batch:
-    """Records of one tunnel that become one row."""
+    """Records of one tunnel that become one row. Each is encoded as it comes: what waits for the
+    disk is bytes, and not the objects that they are made of."""
 
-    __slots__ = ("records", "size")
+    __slots__ = ("_messages", "_outlines", "_tunnel", "count", "newest", "oldest")
 
-    def __init__(self, record: Record, size: int) -> None:
-        self.records = [record]
-        self.size = size
+    def __init__(self, tunnel: str) -> None:
+        self.count = 0
+        self.newest = 0
+        self.oldest = 1 << 63
+        self._tunnel = tunnel
+        self._outlines = bytearray(_HEAD_BYTES)
+        self._messages = bytearray(_HEAD_BYTES)
 
-    def add(self, record: Record, size: int) -> bool:
-        """False: it is full."""
-        if self.size + size > BATCH_BYTES or len(self.records) >= BATCH_RECORDS:
-            return False
-        self.size += size
-        self.records.append(record)
-        return True
+    def add(self, record: Record) -> int:
+        """By how many bytes it has grown; 0: the record has no room in it."""
+        outline, messages = record
+        if self.count >= BATCH_RECORDS:
+            return 0
+        outlines, together = self._outlines, self._messages
+        before = len(together)
+        encode_into(messages, together, before)
+        if len(together) > BATCH_BYTES and self.count:
+            del together[before:]
+            return 0
+        begins = len(outlines)
+        encode_into(outline, outlines, begins)
+        self.count += 1
+        number = outline.id
+        if number > self.newest:
+            self.newest = number
+        if number < self.oldest:
+            self.oldest = number
+        return len(together) - before + len(outlines) - begins
 
-    def row(self) -> tuple[int, int, str, bytes, bytes]:
+    def row(self) -> tuple[int, int, str, bytearray, bytearray]:
         """As the table ``batch`` has it."""
-        outlines = [outline for outline, _ in self.records]
-        ids = [outline.id for outline in outlines]
-        messages = [messages for _, messages in self.records]
-        return max(ids), min(ids), outlines[0].tunnel, encode(outlines), encode(messages)
+        head = _ARRAY + self.count.to_bytes(_HEAD_BYTES - 1, "big")
+        for buffer in (self._outlines, self._messages):
+            buffer[:_HEAD_BYTES] = head
+        return self.newest, self.oldest, self._tunnel, self._outlines, self._messages
 
 
 class CaptureWriter:
@@ -109,7 +126,7 @@ class CaptureWriter:
         self._clock = clock
         self._batches: dict[str, list[Batch]] = {}
         """By tunnel; the last one of each is being filled."""
-        self._alone: list[Record] = []
+        self._alone: list[_Row] = []
         self._usage: deque[tuple[str, Usage]] = deque()
         self._waiting = 0
         self._lock = threading.Lock()
@@ -129,26 +146,40 @@ class CaptureWriter:
         """Whether the next record would be dropped: then it need not be made."""
         return self._waiting >= MOST_WAITING_BYTES
 
-    def drop(self) -> None:
-        """Count a record that was not made because ``is_full``."""
-        self.dropped += 1
+    def drop(self, count: int) -> None:
+        """Count records that were not made because ``is_full``."""
+        self.dropped += count
 
-    def write(self, record: Record, *, alone: bool = False) -> None:
-        """Hand in one record, which nobody changes from now on. Never waits. One that is written
-        ``alone`` replaces another with its id, if that was, too."""
-        outline, messages = record
-        size = RECORD_BYTES + _body_bytes(messages.request) + _body_bytes(messages.response)
-        if self._waiting + size > MOST_WAITING_BYTES:
-            self.dropped += 1
+    def write(self, records: Sequence[Record]) -> None:
+        """Hand in records of one tunnel. Never waits."""
+        if not records:
             return
         with self._lock:
-            self._waiting += size
-            if alone:
-                self._alone.append(record)
-            else:
-                batches = self._batches.setdefault(outline.tunnel, [])
-                if not batches or not batches[-1].add(record, size):
-                    batches.append(Batch(record, size))
+            tunnel = records[0][0].tunnel
+            batches = self._batches.setdefault(tunnel, [])
+            for record in records:
+                if self.is_full:
+                    self.dropped += 1
+                    continue
+                added = batches[-1].add(record) if batches else 0
+                if not added:
+                    batches.append(Batch(tunnel))
+                    added = batches[-1].add(record)
+                self._waiting += added
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def write_alone(self, record: Record) -> None:
+        """Hand in a record that replaces another with its id, if that was handed in here, too.
+        Never waits."""
+        if self.is_full:
+            self.dropped += 1
+            return
+        outline, messages = record
+        row = outline.id, outline.tunnel, encode(outline), encode(messages)
+        with self._lock:
+            self._waiting += len(row[2]) + len(row[3])
+            self._alone.append(row)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -206,20 +237,14 @@ class CaptureWriter:
 
     def _work(self, connection: sqlite3.Connection | None) -> None:
         batches, alone = self._taken()
-        count = len(alone) + sum(len(batch.records) for batch in batches)
+        count = len(alone) + sum(batch.count for batch in batches)
         try:
             if connection is None:
                 raise sqlite3.OperationalError("the file cannot be opened")
             if count or self._usage:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(_BATCH, (batch.row() for batch in batches))
-                connection.executemany(
-                    _ONE,
-                    [
-                        (outline.id, outline.tunnel, encode(outline), encode(messages))
-                        for outline, messages in alone
-                    ],
-                )
+                connection.executemany(_ONE, alone)
                 used = [self._usage.popleft() for _ in range(len(self._usage))]
                 connection.executemany(
                     _USE,
@@ -234,7 +259,7 @@ class CaptureWriter:
             if connection is not None and connection.in_transaction:
                 connection.rollback()
 
-    def _taken(self) -> tuple[list[Batch], list[Record]]:
+    def _taken(self) -> tuple[list[Batch], list[_Row]]:
         with self._lock:
             batches = [batch for several in self._batches.values() for batch in several]
             alone, self._alone = self._alone, []
@@ -269,13 +294,6 @@ class CaptureWriter:
         if now - self._complained >= 60:
             self._complained = now
             log.warning("requests are not being recorded: %s", error)
-
-
-def _body_bytes(body: Body) -> int:
-    size = len(body.data)
-    if body.parts:
-        size += sum(len(part.data) + PART_BYTES for part in body.parts)
-    return size
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:
