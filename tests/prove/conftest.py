@@ -21,7 +21,7 @@ from underpass.model.gates import parse_gate
 from underpass.model.origin import parse_origin
 from underpass.prove.clock import Clock, SystemClock
 from underpass.prove.door import Door, PublicAddress, Trust
-from underpass.prove.http_probe import HttpProbe
+from underpass.prove.http_probe import HttpProbe, ReadPage
 from underpass.prove.probes import Identity
 from underpass.prove.strangers import foreign_address
 
@@ -85,6 +85,7 @@ class Tunnel:
         clock: Clock | None = None,
         proxy: tuple[str, int] | None = None,
         closed_paths: tuple[str, ...] = ("/",),
+        read_page: ReadPage | None = None,
     ) -> HttpProbe:
         specs = [parse_gate(text) for text in self.gates]
         cidrs = self.cidrs or tuple(cidr for spec in specs for cidr in spec.cidrs)
@@ -95,6 +96,7 @@ class Tunnel:
             stranger=foreign_address(cidrs) if cidrs else None,
             gate_kinds=tuple(spec.kind for spec in specs),
             closed_paths=closed_paths,
+            read_page=read_page,
             seconds=seconds,
         )
 

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import hashlib
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,32 @@ async def test_a_door_that_answers_strangers_with_a_foreign_error_is_blamed(
     tunnel = await open_tunnel("bearer")
     tunnel.edge.raw = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
     assert fault(await tunnel.probe().closed()) == (Layer.RELAY, findings.FOREIGN_ANSWER)
+
+
+OFFLINE = b"HTTP/1.1 404 Not Found\r\nVendor: 7\r\nContent-Length: 4\r\n\r\ngone"
+
+
+def read_offline(status: int, fields: Mapping[str, str], body: str) -> str:
+    """As an engine does whose vendor says so where nothing is online."""
+    is_theirs = (status, fields.get("vendor"), body) == (404, "7", "gone")
+    return "nothing is online there" if is_theirs else ""
+
+
+async def test_a_page_of_the_vendor_s_own_is_explained_and_is_no_open_gate(
+    open_tunnel: OpenTunnel,
+) -> None:
+    tunnel = await open_tunnel("bearer")
+    tunnel.edge.raw = OFFLINE
+    probe = tunnel.probe(read_page=read_offline)
+    for outcome in (await probe.live(), await probe.closed()):
+        assert fault(outcome) == (Layer.RELAY, findings.FOREIGN_ANSWER)
+        assert "status 404: nothing is online there" in outcome.layers[Layer.RELAY].detail
+    # Nobody knows the page of a stranger: then it may be the origin's, past an open gate.
+    assert fault(await tunnel.probe().closed()) == (Layer.GATE, findings.GATE_OPEN)
+    # Nor is an answer that is no failure ever the vendor's word for one.
+    tunnel.edge.raw = OFFLINE.replace(b"404 Not Found", b"200 OK")
+    claims = tunnel.probe(read_page=lambda status, fields, body: "it is the vendor's")
+    assert fault(await claims.closed()) == (Layer.GATE, findings.GATE_OPEN)
 
 
 async def test_an_endless_answer_to_a_stranger_is_not_read_to_its_end(

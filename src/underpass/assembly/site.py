@@ -21,6 +21,7 @@ from underpass.drivers.base import (
     DialsReach,
     GuardsOutside,
     Opened,
+    ReadsPages,
 )
 from underpass.gatehouse.books import ExchangeRecord
 from underpass.gatehouse.gatehouse import Gatehouse
@@ -180,6 +181,7 @@ class Site:
             gate_kinds=self.forged.guard.kinds,
             closed_paths=self.forged.guard.closed_paths(),
             fields=fields,
+            read_page=engine.read_page if isinstance(engine, ReadsPages) else None,
         )
 
 

@@ -214,8 +214,11 @@ class MakesReach(Protocol):
 class WritesFragments(Protocol):
     """A driver that can say in its engine's own configuration what a reach does."""
 
-    def write_fragment(self, target: str, options: Mapping[str, str], port: int) -> str:
-        """That configuration; ``port`` is the local one, 0 for the usual. Pure."""
+    async def write_fragment(self, target: str, site: Site, port: int) -> str:
+        """That configuration; ``port`` is the local one, 0 for the usual. Nothing is written.
+
+        Raises ``EngineOptionInvalid``.
+        """
 
 
 @runtime_checkable
@@ -264,6 +267,18 @@ class GuardsOutside(Protocol):
 
     def passing_fields(self) -> list[tuple[bytes, bytes]]:
         """What a program shows to pass that gate; proofs do from then on."""
+
+
+@runtime_checkable
+class ReadsPages(Protocol):
+    """An engine whose vendor's edge answers visitors itself when it cannot bring them here."""
+
+    def read_page(self, status: int, fields: Mapping[str, str], body: str) -> str:
+        """What such an answer means and what helps, in our words; "" for what is none of its own.
+
+        Names of ``fields`` are in lower case; of ``body`` perhaps only the beginning is there.
+        Pure.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +51,10 @@ STRANGERS: Final = 4
 _USER_AGENT: Final = (b"User-Agent", b"underpass-prover")
 
 
+ReadPage = Callable[[int, Mapping[str, str], str], str]
+"""See ``ReadsPages`` of the drivers."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """What came back from the public door."""
@@ -78,17 +82,20 @@ class HttpProbe:
         gate_kinds: tuple[str, ...],
         closed_paths: tuple[str, ...] = ("/",),
         fields: Callable[[], Headers] = list,
+        read_page: ReadPage | None = None,
         seconds: float = PROBE_SECONDS,
     ) -> None:
         """``stranger`` is an address that the ``ip`` gates must refuse, None when there is none;
         ``closed_paths`` are those where whoever shows nothing must be refused, one a rule;
-        ``fields`` is what everybody shows to a vendor's gate outside ours."""
+        ``fields`` is what everybody shows to a vendor's gate outside ours; ``read_page`` says
+        what an answer of the vendor's own means."""
         self._door = door
         self._identity = identity
         self._clock = clock
         self._stranger = stranger
         self._gate_kinds = gate_kinds
         self._fields = fields
+        self._read_page = read_page
         self._closed_paths = deque(closed_paths if set(gate_kinds) - {"ip"} else ())
         self._seconds = seconds
 
@@ -127,7 +134,7 @@ class HttpProbe:
             return layers
         vouched = lookup(answer.head.headers, ANSWER_HEADER_LOWER)
         if vouched is None:
-            return {**layers, **_read_unvouched(answer)}
+            return {**layers, **self._read_unvouched(answer)}
         layers[Layer.LINK] = LayerResult(LayerStatus.PASSED)
         try:
             proof = check_answer(
@@ -169,11 +176,33 @@ class HttpProbe:
             layers[Layer.GATE] = failure(findings.GATE_OPEN, code)
         elif code:
             layers[findings.blame(code)] = failure(code, f"status {status}")
-        elif status >= 500:
-            layers[Layer.RELAY] = failure(findings.FOREIGN_ANSWER, f"status {status}")
+        elif status >= 500 or (status >= 400 and self._page(answer)):
+            layers |= self._read_unvouched(answer)
         else:
             layers[Layer.GATE] = failure(findings.GATE_OPEN, f"status {status}")
         return layers
+
+    def _read_unvouched(self, answer: _Answer) -> Layers:
+        """What an answer says that carries no proof."""
+        code, status = answer.code, answer.head.status
+        if not code:
+            told = self._page(answer)
+            detail = f"status {status}: {told}" if told else f"status {status}"
+            return {Layer.RELAY: failure(findings.FOREIGN_ANSWER, detail)}
+        if code == findings.EDGE_REFUSAL:
+            return {Layer.RELAY: failure(findings.NOT_ADMITTED)}
+        if code.startswith(findings.GATE_PREFIX):
+            return {Layer.GATEHOUSE: failure(findings.PROOF_NOT_TAKEN, code)}
+        return {findings.blame(code): failure(code, f"status {status}")}
+
+    def _page(self, answer: _Answer) -> str:
+        if self._read_page is None:
+            return ""
+        fields = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in answer.head.headers
+        }
+        return self._read_page(answer.head.status, fields, answer.body.decode("utf-8", "replace"))
 
     async def _exchange(self, headers: Headers, path: str = "/") -> tuple[_Answer | None, Layers]:
         """Send one GET as any visitor would. Without an answer the layers end with a failure."""
@@ -229,18 +258,6 @@ async def _read_answer(visit: Visit, layers: Layers) -> _Answer:
 
 def _is_not_ours(head: ResponseHead) -> bool:
     return lookup(head.headers, ANSWER_HEADER_LOWER) is None
-
-
-def _read_unvouched(answer: _Answer) -> Layers:
-    """What an answer says that carries no proof."""
-    code, status = answer.code, answer.head.status
-    if not code:
-        return {Layer.RELAY: failure(findings.FOREIGN_ANSWER, f"status {status}")}
-    if code == findings.EDGE_REFUSAL:
-        return {Layer.RELAY: failure(findings.NOT_ADMITTED)}
-    if code.startswith(findings.GATE_PREFIX):
-        return {Layer.GATEHOUSE: failure(findings.PROOF_NOT_TAKEN, code)}
-    return {findings.blame(code): failure(code, f"status {status}")}
 
 
 def _has_failed(layers: Layers) -> bool:

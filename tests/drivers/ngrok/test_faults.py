@@ -6,11 +6,13 @@ import re
 
 import pytest
 
-from underpass.drivers.ngrok.faults import BY_NUMBER, FAULTS, explain, find_number
+from underpass.drivers.ngrok.faults import BY_NUMBER, FAULTS, explain, find_number, read_page
 from underpass.drivers.ngrok.reading import read_line
 from underpass.drivers.observations import Refusal
 
 pytestmark = pytest.mark.pure
+
+SECRET = "2abcSECRET"
 
 CODES = {
     4018: "credential-missing",
@@ -88,3 +90,18 @@ def test_what_waiting_or_another_visitor_may_cure_is_not_final() -> None:
     passing = {fault.code for fault in FAULTS if not fault.fatal}
     assert {"name-online", "request-rate-limit", "connection-rate-limit"} <= passing
     assert not {"credential-refused", "session-limit", "agent-too-old"} & passing
+
+
+@pytest.mark.parametrize(("number", "code"), CODES.items())
+def test_an_answer_of_its_edge_to_a_visitor_is_told_with_cause_and_fix(
+    number: int, code: str
+) -> None:
+    told = read_page({"ngrok-error-code": f"ERR_NGROK_{number}"}, "")
+    assert told == read_page({}, f"<html>… {SECRET} ERR_NGROK_{number}</html>")
+    fault = explain(number)
+    assert (fault.code, told) == (code, f"{fault.cause} (ERR_NGROK_{number}); {fault.fix}")
+    assert SECRET not in told
+
+
+def test_an_answer_of_somebody_else_s_is_not_read_as_ngrok_s() -> None:
+    assert read_page({"server": "nginx"}, "<h1>404 Not Found</h1>") == ""

@@ -13,7 +13,7 @@ import asyncio
 import json
 import secrets
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from underpass.drivers.base import Counters, LinkPhase, LinkView
 from underpass.drivers.cloudflare.desk import Desk
 from underpass.drivers.cloudflare.identity import check_files
 from underpass.drivers.cloudflare.metrics import ask_counters
+from underpass.drivers.cloudflare.pages import read_page
 from underpass.drivers.cloudflare.reading import FOREIGN, Reading
 from underpass.drivers.cloudflare.settings import CloudflareSettings
 from underpass.drivers.cloudflare.stranger import is_stopped_outside
@@ -44,7 +45,7 @@ FINAL_SECONDS: Final = 3.0
 class CloudflareEngine(ForeignEngine):
     """One tunnel by one cloudflared, for visitors over HTTP.
 
-    Satisfies ``GuardsOutside`` and ``Counts``.
+    Satisfies ``GuardsOutside``, ``ReadsPages`` and ``Counts``.
     """
 
     scheme = "https"
@@ -67,6 +68,12 @@ class CloudflareEngine(ForeignEngine):
         finally:
             if desk is not None:
                 await desk.close()
+
+    # ReadsPages
+
+    def read_page(self, status: int, fields: Mapping[str, str], body: str) -> str:
+        """See ``ReadsPages``."""
+        return read_page(status, fields, body)
 
     # Counts
 

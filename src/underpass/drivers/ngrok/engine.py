@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -11,6 +11,7 @@ from underpass.drivers.base import Counters, Driver, Engine, Quota
 from underpass.drivers.errors import EngineAway
 from underpass.drivers.foreign_engine import ForeignEngine
 from underpass.drivers.keeper import Tell
+from underpass.drivers.ngrok.faults import read_page
 from underpass.drivers.ngrok.local_api import LocalApi
 from underpass.drivers.ngrok.reading import SESSION_LOST, is_session
 from underpass.drivers.observations import Carrying, Faltering, Observation, Refusal
@@ -28,7 +29,7 @@ ever, and nobody would be told why."""
 
 
 class NgrokEngine(ForeignEngine):
-    """Carries one tunnel. Satisfies ``HasQuota`` besides."""
+    """Carries one tunnel. Satisfies ``HasQuota`` and ``ReadsPages`` besides."""
 
     def __init__(self, driver: Driver, spec: TunnelSpec, site: Site, quota: Quota | None) -> None:
         super().__init__(driver, spec, site)
@@ -38,6 +39,10 @@ class NgrokEngine(ForeignEngine):
     def quota(self) -> Quota | None:
         """What the account's plan lets through; None where nobody counts."""
         return self._quota
+
+    def read_page(self, status: int, fields: Mapping[str, str], body: str) -> str:
+        """See ``ReadsPages``."""
+        return read_page(fields, body)
 
 
 class AgentEngine(NgrokEngine):

@@ -7,6 +7,7 @@ authtoken. Full texts: ``https://ngrok.com/docs/errors/err_ngrok_N``.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -226,6 +227,15 @@ def find_number(text: str) -> int | None:
     """The first error number in ``text``."""
     match = _CODE.search(text)
     return None if match is None else int(match[1])
+
+
+def read_page(fields: Mapping[str, str], body: str) -> str:
+    """What an answer of ngrok's edge to a visitor means and what helps; "" for another's."""
+    number = find_number(fields.get("ngrok-error-code", "") or body)
+    if number is None:
+        return ""
+    fault = explain(number)
+    return f"{fault.cause} (ERR_NGROK_{number}); {fault.fix}"
 
 
 def explain(number: int) -> Fault:
