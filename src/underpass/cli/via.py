@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 from underpass.assembly.via import OpenVia, open_via
 from underpass.cli.errors import ListenRefused
@@ -12,6 +15,7 @@ from underpass.cli.running import Stop
 from underpass.cli.terminal import json_line, prose, result
 from underpass.drivers.base import WritesFragments
 from underpass.drivers.errors import EngineCannot
+from underpass.drivers.plans import Site
 from underpass.drivers.registry import load
 from underpass.model.options import ViaOptions
 
@@ -70,9 +74,13 @@ async def _keep(open_: OpenVia, asked: asyncio.Task[bool], options: ViaOptions) 
         await asyncio.gather(watching, return_exceptions=True)
 
 
-def print_fragment(engine: str, target: str, options: Mapping[str, str], port: int) -> None:
-    """Print the engine's own configuration that does the same by hand."""
+async def print_fragment(engine: str, target: str, options: Mapping[str, str], port: int) -> int:
+    """Print the engine's own configuration that does the same by hand; returns the exit code."""
     driver = load(engine)
     if not isinstance(driver, WritesFragments):
         raise EngineCannot(engine, "--ssh-config", "it has no such configuration")
-    result(driver.write_fragment(target, options, port).rstrip("\n"))
+    with tempfile.TemporaryDirectory(prefix="up-") as directory:
+        environment = dict(os.environ)
+        site = Site("reach", Path(directory), options=options, environment=environment)
+        result((await driver.write_fragment(target, site, port)).rstrip("\n"))
+    return 0

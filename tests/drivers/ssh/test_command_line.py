@@ -15,6 +15,7 @@ from tests.e2e.stage import Stage
 from tests.e2e.visitors import get
 
 from underpass.testing.origins.http import HttpOrigin
+from underpass.testing.sshd import free_port
 
 
 @pytest.fixture
@@ -126,17 +127,58 @@ async def test_reach_writes_the_same_for_ssh_s_own_configuration(stage: Stage) -
         "  HostName bastion\n"
         "  User alice\n"
         '  IdentityFile "/home/alice/.ssh/work"\n'
+        "  IdentitiesOnly yes\n"
         "Host db.internal-reach\n"
         "  HostName inner\n"
         "  User bob\n"
         "  Port 2222\n"
         '  IdentityFile "/home/alice/.ssh/work"\n'
+        "  IdentitiesOnly yes\n"
         "  ProxyJump db.internal-reach-hop-0\n"
         "  LocalForward 127.0.0.1:5432 db.internal:5432\n"
         "  ExitOnForwardFailure yes\n"
         "  ServerAliveInterval 3\n"
         "  ServerAliveCountMax 2\n"
     )
+
+
+async def test_what_is_written_is_what_ssh_itself_follows_aliases_and_all(
+    far: Any, stage: Stage, tmp_path: Path
+) -> None:
+    first, second = await far.server(), await far.server()
+    configuration = tmp_path / "config"
+    configuration.write_text(
+        f"Host bastion\n HostName 127.0.0.1\n Port {first.port}\n User {first.user}\n"
+        f"Host inner\n HostName 127.0.0.1\n Port {second.port}\n User {second.user}\n"
+        "Host *\n UserKnownHostsFile /nowhere\n"
+    )
+    given = {"known-hosts": far.known_hosts, "identity": far.keys.known, "config": configuration}
+    port = free_port()
+    async with HttpOrigin() as origin:
+        done = await stage.run(
+            *("reach", f"127.0.0.1:{origin.port}", "--via", "ssh:bastion,inner", "--ssh-config"),
+            *("--listen", f"127.0.0.1:{port}"),
+            *(word for key in given for word in ("--engine-option", f"{key}={given[key]}")),
+        )
+        assert done.code == 0, done.err
+        written = tmp_path / "fragment"
+        written.write_text(done.out)
+        by_hand = await asyncio.create_subprocess_exec(
+            *("ssh", "-F", str(written), "-N", "-o", "BatchMode=yes", "127.0.0.1-reach"),
+            stdin=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(20.0):
+                while True:
+                    with suppress(OSError):
+                        answer = await get(f"http://127.0.0.1:{port}/by-hand")
+                        break
+                    assert by_hand.returncode is None
+                    await asyncio.sleep(0.05)  # ssh says it in its log only
+        finally:
+            by_hand.terminate()
+            await by_hand.wait()
+        assert answer.json["target"] == "/by-hand"
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,7 @@ def _reach_via(ctx: click.Context, params: dict[str, Any], *, as_json: bool) -> 
     given = [(key.removeprefix(f"{engine}."), value) for key, value in params["engine_option"]]
     options = (("via", where), *given)
     if params["ssh_config"]:
-        print_fragment(engine, params["name"], dict(options), params["listen"][1])
-        return 0
+        return run(print_fragment(engine, params["name"], dict(options), params["listen"][1]))
     return run(
         reach_via(
             ViaOptions(

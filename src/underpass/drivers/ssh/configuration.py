@@ -36,21 +36,21 @@ RULES: Final = {
 }
 """What every link keeps; the first value of a keyword wins in ssh, and these come first."""
 
-ASKED: Final = (
-    "hostname",
-    "port",
-    "user",
-    "identityfile",
-    "certificatefile",
-    "identityagent",
-    "identitiesonly",
-    "hostkeyalias",
-    "userknownhostsfile",
-    "globalknownhostsfile",
-    "proxyjump",
-    "proxycommand",
-)
-"""Keywords of ``ssh -G`` that are taken over for a host."""
+KEYWORDS: Final = {
+    "hostname": "HostName",
+    "port": "Port",
+    "user": "User",
+    "identityfile": "IdentityFile",
+    "certificatefile": "CertificateFile",
+    "identityagent": "IdentityAgent",
+    "identitiesonly": "IdentitiesOnly",
+    "hostkeyalias": "HostKeyAlias",
+    "userknownhostsfile": "UserKnownHostsFile",
+    "globalknownhostsfile": "GlobalKnownHostsFile",
+    "proxyjump": "ProxyJump",
+    "proxycommand": "ProxyCommand",
+}
+"""Keywords of ``ssh -G`` that are taken over for a host, and as people write them."""
 
 Resolved = Sequence[tuple[str, str]]
 """What ``ssh -G`` says of one host: keyword and value, in order."""
@@ -59,7 +59,7 @@ Resolved = Sequence[tuple[str, str]]
 def read_resolved(lines: Sequence[str]) -> list[tuple[str, str]]:
     """The keywords we take over, from the output of ``ssh -G``."""
     pairs = [line.partition(" ")[::2] for line in lines]
-    return [(key, value) for key, value in pairs if key in ASKED and value not in ("", "none")]
+    return [(key, value) for key, value in pairs if key in KEYWORDS and value not in ("", "none")]
 
 
 def read_control(lines: Sequence[str]) -> str:
@@ -88,8 +88,50 @@ def last_hop(settings: SshSettings) -> str:
     return f"hop-{len(settings.hops) - 1}"
 
 
+def fragment(
+    name: str,
+    settings: SshSettings,
+    forward: str,
+    resolved: Mapping[int, Resolved] | None = None,
+) -> str:
+    """Sections for ``~/.ssh/config`` that do the same by hand: ``ssh -N NAME``. ``resolved`` says
+    what the user's own configuration means by each host, without what ssh takes by itself: an alias
+    means nothing behind HostName."""
+    lines: list[str] = []
+    before = ""
+    for at, hop in enumerate(settings.hops):
+        is_last = at == len(settings.hops) - 1
+        alias = name if is_last else f"{name}-hop-{at}"
+        given = _given(hop, settings)
+        if before:
+            given["proxyjump"] = before
+        told = (resolved or {}).get(at, ())
+        hostname = dict(told).get("hostname", hop.host)
+        lines += [f"Host {alias}", f"  HostName {hostname}"]
+        lines += [f"  {KEYWORDS[key]} {value}" for key, value in given.items()]
+        lines += [f"  {KEYWORDS[key]} {value}" for key, value in _rest(at, given, told)]
+        if settings.trust == "new":
+            lines += ["  StrictHostKeyChecking accept-new"]
+        if is_last:
+            lines += [f"  {forward}"]
+            kept = ("ExitOnForwardFailure", "ServerAliveInterval", "ServerAliveCountMax")
+            lines += [f"  {key} {RULES[key]}" for key in kept]
+        before = alias
+    return "\n".join([*lines, ""])
+
+
 def _section(at: int, hop: Hop, settings: SshSettings, resolved: Resolved) -> str:
-    lines = [f"Host hop-{at}"]
+    given = _given(hop, settings)
+    if at > 0:
+        given["proxyjump"] = f"hop-{at - 1}"
+    lines = [f"Host hop-{at}", f"  hostname {dict(resolved).get('hostname', hop.host)}"]
+    lines += [f"  {key} {value}" for key, value in given.items()]
+    lines += [f"  {key} {value}" for key, value in _rest(at, given, resolved)]
+    return "\n".join(lines)
+
+
+def _given(hop: Hop, settings: SshSettings) -> dict[str, str]:
+    """What the spec itself says of a host."""
     given: dict[str, str] = {}
     if hop.user:
         given["user"] = hop.user
@@ -103,33 +145,13 @@ def _section(at: int, hop: Hop, settings: SshSettings, resolved: Resolved) -> st
     if settings.known_hosts:
         given["userknownhostsfile"] = f'"{settings.known_hosts}"'
         given["globalknownhostsfile"] = "/dev/null"
-    if at > 0:
-        given["proxyjump"] = f"hop-{at - 1}"
-    told = dict(resolved)
-    lines.append(f"  hostname {told.get('hostname', hop.host)}")
-    lines += [f"  {key} {value}" for key, value in given.items()]
-    lines += [
-        f"  {key} {value}"
+    return given
+
+
+def _rest(at: int, given: Mapping[str, str], resolved: Resolved) -> list[tuple[str, str]]:
+    """What the user's own configuration says besides."""
+    return [
+        (key, value)
         for key, value in resolved
         if key not in given and key != "hostname" and not (at and key.startswith("proxy"))
     ]
-    return "\n".join(lines)
-
-
-def fragment(name: str, settings: SshSettings, forward: str) -> str:
-    """Sections for ``~/.ssh/config`` that do the same by hand: ``ssh -N NAME``."""
-    lines, before = [], ""
-    for at, hop in enumerate(settings.hops):
-        is_last = at == len(settings.hops) - 1
-        alias = name if is_last else f"{name}-hop-{at}"
-        lines += [f"Host {alias}", f"  HostName {hop.host}"]
-        lines += [f"  User {hop.user}"] if hop.user else []
-        lines += [f"  Port {hop.port}"] if hop.port else []
-        lines += [f'  IdentityFile "{settings.identity}"'] if settings.identity else []
-        lines += [f"  ProxyJump {before}"] if before else []
-        if is_last:
-            lines += [f"  {forward}"]
-            kept = ("ExitOnForwardFailure", "ServerAliveInterval", "ServerAliveCountMax")
-            lines += [f"  {key} {RULES[key]}" for key in kept]
-        before = alias
-    return "\n".join([*lines, ""])

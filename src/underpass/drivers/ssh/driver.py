@@ -41,6 +41,7 @@ from underpass.drivers.ssh.engine import FarLoopbackEngine, SshEngine
 from underpass.drivers.ssh.others import forwards_of
 from underpass.drivers.ssh.reach import SshReach, parse_target, write_fragment
 from underpass.drivers.ssh.reading import read_line
+from underpass.drivers.ssh.route import Hop
 from underpass.drivers.ssh.settings import SshSettings
 from underpass.model.origin import Kind
 from underpass.model.spec import TunnelSpec
@@ -65,9 +66,14 @@ class SshDriver:
             settings = SshSettings.parse(site.options)
         except EngineOptionInvalid:
             return found  # planning will say so
-        if settings.config == "none" and settings.control != "user":
-            return found
-        return replace(found, facts=await self._resolve(found.program, settings, site))
+        facts = {}
+        if settings.config != "none":
+            facts = await self._resolve(found.program, settings, site)
+        if settings.control == "user":
+            facts[CONTROL_FACT] = read_control(
+                await self._ask(found.program, settings, settings.hops[-1], site)
+            )
+        return replace(found, facts=facts)
 
     def plan(self, spec: TunnelSpec, site: Site) -> Plan:
         """See ``Driver``."""
@@ -135,9 +141,18 @@ class SshDriver:
         SshSettings.parse(site.options)
         return SshReach(parse_target(target), site)
 
-    def write_fragment(self, target: str, options: Mapping[str, str], port: int) -> str:
+    async def write_fragment(self, target: str, site: Site, port: int) -> str:
         """See ``WritesFragments``: sections for ``~/.ssh/config``."""
-        return write_fragment(parse_target(target), options, port)
+        settings, aim = SshSettings.parse(site.options), parse_target(target)
+        found = await detect_openssh(site)
+        if found.is_usable and settings.config != "none":
+            # What ssh takes by itself for a host of that name need not be written down.
+            usual = await self._resolve(found.program, replace(settings, config="none"), site)
+            told = await self._resolve(found.program, settings, site)
+            own = _said(told) - _said(usual)
+            kept = {key: value for key, value in told.items() if _said({key: value}) <= own}
+            found = replace(found, facts=kept)
+        return write_fragment(aim, replace(site, detection=found), port)
 
     def keeps_name(self, spec: TunnelSpec, site: Site) -> bool:
         """The address stays when the port was chosen."""
@@ -158,25 +173,30 @@ class SshDriver:
     async def _resolve(self, program: str, settings: SshSettings, site: Site) -> dict[str, str]:
         facts = {}
         for at, hop in enumerate(settings.hops):
-            words = [program, "-G"]
-            words += ["-F", settings.config] if settings.config not in ("user", "none") else []
-            words += ["-l", hop.user] if hop.user else []
-            words += ["-p", str(hop.port)] if hop.port else []
-            code, lines = await run_to_end(
-                (*words, "--", hop.host),
-                environment={**minimal(site.environment), **variables(site.environment)},
-                directory=site.directory,
-                seconds=ASK_SECONDS,
-            )
-            if code:
-                continue
-            if settings.config != "none":
-                for number, (key, value) in enumerate(read_resolved(lines)):
-                    if value.isprintable():
-                        facts[f"{at}.{number}.{key}"] = value
-            if at == len(settings.hops) - 1 and (control := read_control(lines)):
-                facts[CONTROL_FACT] = control
+            resolved = read_resolved(await self._ask(program, settings, hop, site))
+            for number, (key, value) in enumerate(resolved):
+                if value.isprintable():
+                    facts[f"{at}.{number}.{key}"] = value
         return facts
+
+    async def _ask(self, program: str, settings: SshSettings, hop: Hop, site: Site) -> list[str]:
+        """What ``ssh -G`` says of a host; [] where it says nothing."""
+        words = [program, "-G"]
+        words += ["-F", settings.config] if settings.config != "user" else []
+        words += ["-l", hop.user] if hop.user else []
+        words += ["-p", str(hop.port)] if hop.port else []
+        code, lines = await run_to_end(
+            (*words, "--", hop.host),
+            environment={**minimal(site.environment), **variables(site.environment)},
+            directory=site.directory,
+            seconds=ASK_SECONDS,
+        )
+        return [] if code else lines
+
+
+def _said(facts: Mapping[str, str]) -> set[tuple[str, str, str]]:
+    """The facts as (host, keyword, value), wherever they stand."""
+    return {(key.split(".")[0], key.split(".")[2], value) for key, value in facts.items()}
 
 
 def _limits(settings: SshSettings) -> tuple[str, ...]:

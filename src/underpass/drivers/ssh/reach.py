@@ -11,7 +11,7 @@ import os
 import random
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -106,16 +106,17 @@ def plan_reach(target: Target, site: Site, inner_port: int = 0) -> Plan:
     )
 
 
-def write_fragment(target: Target, options: Mapping[str, str], port: int) -> str:
+def write_fragment(target: Target, site: Site, port: int) -> str:
     """Sections for ``~/.ssh/config`` that do the same by hand. Pure."""
-    settings = SshSettings.parse(options)
-    name = f"{target.host or 'socks'}-reach".replace(":", "-")
+    settings = SshSettings.parse(site.options)
+    aim = target.host or target.path.rpartition("/")[2] or SOCKS
+    name = f"{aim}-reach".replace(":", "-")
     local = port or target.port or 1080
     if target.is_socks:
         forward = f"DynamicForward 127.0.0.1:{local}"
     else:
         forward = f"LocalForward 127.0.0.1:{local} {target.path or target}"
-    return fragment(name, settings, forward)
+    return fragment(name, settings, forward, resolved_of(site))
 
 
 FAR_SOCKET: Final = "far.sock"
