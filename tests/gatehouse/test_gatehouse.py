@@ -15,6 +15,9 @@ from underpass.gatehouse.books import ExchangeRecord, GatehouseStatistics
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.house import GatehouseSettings
 from underpass.gatehouse.ports import Carrier, Peer
+from underpass.guard.checks import BearerGate, IpGate
+from underpass.guard.gates import Guard, Rule
+from underpass.guard.secrets import hash_token
 from underpass.model.origin import Kind, parse_origin
 
 Make = Callable[..., Gatehouse]
@@ -152,3 +155,39 @@ async def test_a_visitor_who_leaves_at_any_turn_of_the_dial_leaves_nothing(
             await gatehouse.wait_closed()
         assert gatehouse.statistics().connections == 0
         await origin.until(lambda origin: origin.closed == origin.accepted)
+
+
+@pytest.mark.parametrize("scheme", ["", "mcp+http://"])
+@pytest.mark.parametrize(
+    "guard",
+    [
+        Guard((), public=True),
+        Guard([IpGate(["203.0.113.0/24"])]),
+        Guard([BearerGate(hash_token("up_right"))]),
+        Guard([IpGate(["192.0.2.0/24"]), BearerGate(hash_token("up_right"))]),
+    ],
+    ids=["public", "ip", "bearer", "both"],
+)
+async def test_no_bytes_reach_an_origin_of_http_past_what_judges_heads(
+    make_gatehouse: Make, guard: Guard, scheme: str
+) -> None:
+    async with raw_origin(answering(OK)) as origin:
+        gatehouse = make_gatehouse(f"{scheme}{origin.text}", guard=guard)
+        peer = Peer("203.0.113.9", 4711)
+        for begin in (
+            lambda visitor: gatehouse.open_bytes(visitor, peer),
+            lambda visitor: gatehouse.open_reach(visitor, peer, "up_right"),
+        ):
+            visitor = RecordingVisitor()
+            exchange = begin(visitor)
+            exchange.data_received(b"GET / HTTP/1.1\r\nX-Forwarded-For: 127.0.0.1\r\n\r\n")
+            exchange.end_received()
+            assert (visitor.aborted, visitor.stopped) == ("bytes-not-carried",) * 2
+        assert gatehouse.statistics().dialled == origin.accepted == 0
+
+
+def test_a_token_alone_reaches_only_what_a_token_alone_guards() -> None:
+    bearer = BearerGate(hash_token("up_right"))
+    assert Guard([bearer]).judge_token("up_right")
+    assert not Guard([bearer, IpGate(["192.0.2.0/24"])]).judge_token("up_right")
+    assert not Guard([], rules=[Rule(("/a",), ((bearer,),))]).judge_token("up_right")

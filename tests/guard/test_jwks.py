@@ -29,7 +29,19 @@ from tests.guard.issuer import (
 
 from underpass.guard import jwks
 from underpass.guard.fetch import MAX_DOCUMENT_BYTES, FetchFailed, fetch_json
-from underpass.guard.gates import Deny, Gate, Later, Materials, Outcome, Pass, Peer, forge
+from underpass.guard.gates import (
+    Deny,
+    Gate,
+    Guard,
+    IpGate,
+    Later,
+    Materials,
+    Outcome,
+    Pass,
+    Peer,
+    Rule,
+    forge,
+)
 from underpass.guard.jwks import AGAIN_SECONDS, FRESH_SECONDS, STALE_SECONDS, Keys, read_keys
 from underpass.http.messages import RequestHead
 from underpass.model.gates import parse_gate
@@ -348,3 +360,46 @@ def test_keys_for_good_are_never_fetched() -> None:
     assert keys.find("a", "ES256") is not None
     assert not keys.is_worth_asking(found=False)
     assert WEAK_RSA.key_size < jwks.MIN_RSA_BITS
+
+
+# What becomes of a token on paths that need none.
+
+
+async def test_a_token_stays_here_while_nobody_can_say_whether_it_is_good(
+    server: KeyServer, clock: Clock
+) -> None:
+    gate, token = make(server, clock), sign(claims(server.url), kid="rsa")
+    rules = [Rule(("/jwt",), ((gate,),)), Rule(("/open",), ((),))]
+    guard = Guard([], rules=rules)
+
+    def stripped(*values: bytes, name: bytes = b"Authorization") -> tuple[bytes, ...]:
+        headers = [(name, value) for value in values]
+        outcome = guard.judge_http(RequestHead(b"GET", b"/open", b"h", headers), Peer(""))
+        assert isinstance(outcome, Pass)
+        return outcome.strip
+
+    shown = b"Bearer " + token
+    assert stripped(shown) == (b"authorization",), "before the keys are fetched"
+    assert stripped(token, name=b"Underpass-Token") == (b"underpass-token",)
+    assert stripped(b"Bearer x", shown) == (b"authorization",), "also beside another"
+    server.documents.clear()
+    assert isinstance(await settle(judge(gate, token)), Deny)
+    assert stripped(shown) == (b"authorization",), "while they cannot be fetched"
+    for other in (
+        sign(claims("https://elsewhere.example.com"), kid="rsa"),
+        sign(claims(server.url, aud="another"), kid="rsa"),
+        b"a.b.c",
+        token.replace(b".", b".A", 1),
+        b"x" * 20_000,
+    ):
+        assert stripped(b"Bearer " + other) == (), "what is not for this gate goes on"
+
+
+async def test_a_token_stays_here_when_another_gate_lets_its_bearer_in_meanwhile(
+    server: KeyServer, clock: Clock
+) -> None:
+    gate, token = make(server, clock), sign(claims(server.url), kid="rsa")
+    guard = Guard([], rules=[Rule((), ((gate,), (IpGate(["192.0.2.0/24"]),)))])
+    headers = [(b"Authorization", b"Bearer " + token)]
+    outcome = guard.judge_http(RequestHead(b"GET", b"/", b"h", headers), Peer("192.0.2.1"))
+    assert outcome == Pass((b"authorization",))

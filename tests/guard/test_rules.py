@@ -158,7 +158,7 @@ def test_a_credential_that_is_not_enough_here_reaches_no_origin_by_another_choic
 
 async def test_a_credential_stays_here_whichever_way_a_verdict_comes() -> None:
     asking = body(b"right")
-    bearer = made("bearer")._bearer
+    bearer = made("bearer")._only
     assert bearer is not None
     guard = Guard([], rules=[Rule(("/a",), ((bearer,),)), Rule(("/b",), ((asking,),))])
     outcome = await settle(ask(guard, b"/b", BEARER), b"right")

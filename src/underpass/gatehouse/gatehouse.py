@@ -38,7 +38,7 @@ from underpass.gatehouse.ports import Exchange, Peer, Visitor
 from underpass.gatehouse.proof import LayerAnswer, ProofChecker, ProofRequest
 from underpass.gatehouse.reader import DoorSettings
 from underpass.gatehouse.reader_tls import TlsVisitor
-from underpass.gatehouse.refused import Refused
+from underpass.gatehouse.refused import refuse
 from underpass.gatehouse.replay import replay
 from underpass.gatehouse.tls_facts import note_server_names
 from underpass.guard.gates import Guard, Later, NeedsBody
@@ -167,7 +167,10 @@ class Gatehouse:
         return exchange
 
     def open_bytes(self, visitor: Visitor, peer: Peer) -> Exchange:
-        """Begin one byte stream to a tcp origin."""
+        """Begin one byte stream to a tcp origin. To an origin of another kind there is none: bytes
+        pass by the gates of its paths, and by everything that heads are judged by."""
+        if self._house.settings.kind is not Kind.TCP:
+            return refuse(visitor, "bytes-not-carried")
         observed = self._observe_bytes("tcp", visitor, peer)
         exchange = ByteExchange(self._house, observed or visitor, peer)
         if observed is not None:
@@ -176,7 +179,9 @@ class Gatehouse:
         return observed or exchange
 
     def open_reach(self, visitor: Visitor, peer: Peer, token: str) -> Exchange:
-        """Begin one byte stream whose visitor showed ``token``."""
+        """Begin one byte stream whose visitor showed ``token``; as ``open_bytes``."""
+        if self._house.settings.kind is not Kind.TCP:
+            return refuse(visitor, "bytes-not-carried")
         observed = self._observe_bytes("reach", visitor, peer)
         exchange = ByteExchange(self._house, observed or visitor, peer)
         if observed is not None:
@@ -194,9 +199,7 @@ class Gatehouse:
         """Begin one visitor's own TLS connection, ended here. Without a certificate of ours
         (``tls``) it is refused by an abort."""
         if self._tls is None:
-            visitor.abort("tls-not-ours")
-            visitor.stop("tls-not-ours")
-            return Refused()
+            return refuse(visitor, "tls-not-ours")
         settings = DoorSettings(heartbeats=True, fin_departs=True)
         return TlsVisitor(self, visitor, peer, self._tls, settings, self._house.loop)
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from underpass.gatehouse.ports import Visitor
 from underpass.http.messages import Headers
+
+
+def refuse(visitor: Visitor, code: str) -> Refused:
+    """Turn ``visitor`` away without a word to the origin."""
+    visitor.abort(code)
+    visitor.stop(code)
+    return Refused()
 
 
 class Refused:

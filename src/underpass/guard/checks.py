@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from underpass.guard.outcomes import PASSED, REFUSED, Deny, Outcome, Pass
 from underpass.guard.peer import Peer
@@ -43,6 +43,14 @@ class Gate(Protocol):
 
     def judge(self, head: RequestHead, peer: Peer) -> Outcome:
         """Judge one request: its head as the origin would see it, and who sends it."""
+
+
+@runtime_checkable
+class Recognises(Protocol):
+    """What a gate can do that must sometimes wait before it judges: know what is meant for it."""
+
+    def recognise(self, head: RequestHead) -> tuple[bytes, ...]:
+        """The fields, in lower case, with what may open this gate as far as can be told at once."""
 
 
 class BearerGate:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from underpass.guard.checks import BearerGate, Gate, IpGate, LinkGate
+from underpass.guard.checks import BearerGate, Gate, IpGate, LinkGate, Recognises
 from underpass.guard.compose import Choices, any_of, both, judge_choices, named, then
 from underpass.guard.outcomes import PASSED, REFUSED, Deny, Outcome, Pass
 from underpass.guard.paths import PathTable
@@ -74,9 +74,9 @@ class Guard:
             self.answer_headers.append((b"Referrer-Policy", b"no-referrer"))
         self._only = self._gates[0] if len(self._gates) == 1 and not self._rules else None
         self._ips = tuple(gate for gate in every if isinstance(gate, IpGate))
-        self._bearer = next((gate for gate in every if isinstance(gate, BearerGate)), None)
         self._link = next((gate for gate in every if isinstance(gate, LinkGate)), None)
         self._shown = tuple(gate for gate in every if gate.kind in _SHOWN) if self._rules else ()
+        self._recognising = tuple(gate for gate in self._shown if isinstance(gate, Recognises))
         self._by_path = any(rule.paths for rule in self._rules)
         self._default = self._find_default(public)
         self._table = PathTable(
@@ -122,9 +122,9 @@ class Guard:
 
     def judge_token(self, token: str) -> bool:
         """Judge the token of a visitor who comes by reach: in public any will do."""
-        if self._bearer is None:
-            return self.is_public
-        return self._bearer.accepts(token.encode("utf-8", "surrogateescape"))
+        if isinstance(self._only, BearerGate):
+            return self._only.accepts(token.encode("utf-8", "surrogateescape"))
+        return self.is_public
 
     def keeps_out(self, address: str) -> bool:
         """Whether a visitor from ``address`` who shows nothing is refused wherever a gate stands:
@@ -184,6 +184,10 @@ class Guard:
             shown = PASSED if gate in asked else gate.judge(head, peer)
             if isinstance(shown, Pass) and shown.strip:
                 said = both(said, Pass(shown.strip))
+        for each in self._recognising:  # which may not be able to judge at this moment
+            recognised = each.recognise(head)
+            if recognised:
+                said = both(said, Pass(recognised))
         return said
 
     def _find_default(self, public: bool) -> Choices:

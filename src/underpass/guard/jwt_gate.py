@@ -21,6 +21,7 @@ from underpass.guard.jwt_token import (
     MAX_TOKEN_BYTES,
     TokenHeader,
     Wanted,
+    is_meant_for,
     judge_claims,
     read_header,
 )
@@ -87,6 +88,16 @@ class JwtGate:
             return self._judge_claims(field, verified.payload)
         return self._judge(field, token, header)
 
+    def recognise(self, head: RequestHead) -> tuple[bytes, ...]:
+        """See ``Recognises``: while the keys are away no token passes, and all are good again
+        when they are back."""
+        return tuple(
+            field
+            for name, value in head.headers
+            if (field := name.lower()) in _FIELDS
+            and is_meant_for(_token(field, value), self._wanted)
+        )
+
     def _judge(self, field: bytes, token: bytes, header: TokenHeader) -> Pass | Deny:
         key = self._keys.find(header.key_id, header.algorithm)
         if key is None:
@@ -110,6 +121,9 @@ class JwtGate:
         return Pass((field,), identity=identity, until=claims.until)
 
 
+_FIELDS: Final = frozenset({b"authorization", b"underpass-token"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Verified:
     """A token whose signature was right."""
@@ -128,7 +142,12 @@ def _shown(head: RequestHead) -> tuple[bytes, bytes] | None:
     found = [value for name, value in head.headers if name.lower() == b"authorization"]
     if len(found) != 1 or found[0][:7].lower() != b"bearer ":
         return None
-    return b"authorization", found[0][7:].strip(b" ")
+    return b"authorization", _token(b"authorization", found[0])
+
+
+def _token(field: bytes, value: bytes) -> bytes:
+    """What stands in ``field`` in a token's place."""
+    return value if field == b"underpass-token" else value[7:].strip(b" ")
 
 
 def make_jwt(spec: GateSpec, materials: Materials) -> JwtGate:

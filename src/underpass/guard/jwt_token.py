@@ -84,19 +84,33 @@ def judge_claims(payload: bytes, wanted: Wanted, now: float) -> Claims | None:
     """What the token says, or None if it does not open this door now. ``payload`` is what was
     signed."""
     claims = _read_object(payload)
-    if claims is None or claims.get("iss") != wanted.issuer:
-        return None
-    audience = claims.get("aud")
-    audiences = audience if isinstance(audience, list) else [audience]
-    if not all(isinstance(each, str) for each in audiences) or not (
-        wanted.audiences.intersection(audiences)
-    ):
+    if claims is None or not _names(claims, wanted):
         return None
     until = _find_end(claims, wanted.leeway, now)
     subject = claims.get("sub")
     if until is None or not (subject is None or isinstance(subject, str)):
         return None
     return Claims(subject if subject and _SUBJECT.fullmatch(subject) else "", until)
+
+
+def is_meant_for(token: bytes, wanted: Wanted) -> bool:
+    """Whether ``token`` says of itself that it is for this door, whoever has signed it."""
+    if len(token) > MAX_TOKEN_BYTES or not _SHAPE.fullmatch(token):
+        return False
+    part = token.split(b".")[1]
+    claims = _read_object(_decode(part)) if _is_canonical(part) else None
+    return claims is not None and _names(claims, wanted)
+
+
+def _names(claims: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether issuer and audience are those that are wanted."""
+    audience = claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    return (
+        claims.get("iss") == wanted.issuer
+        and all(isinstance(each, str) for each in audiences)
+        and bool(wanted.audiences.intersection(audiences))
+    )
 
 
 def _find_end(claims: Mapping[str, Any], leeway: int, now: float) -> float | None:
