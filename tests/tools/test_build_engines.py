@@ -94,6 +94,23 @@ def test_a_registry_that_cannot_give_an_engine_is_quoted(
     assert "absent.test/x" in manifest["hello"]["missing"]
 
 
+def test_a_builder_that_fails_once_is_asked_once_more(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a registry is away for a moment."""
+    stub = tmp_path / "tools" / "cargo"
+    stub.parent.mkdir()
+    stub.write_text(
+        f'#!/bin/sh\ncd "{tmp_path}"\n[ -f asked ] || {{ touch asked; echo away; exit 1; }}\n'
+        'for word; do root=$word; done; mkdir -p "$root/bin"; echo 1 > "$root/bin/ghost"\n'
+    )
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stub.parent}{os.pathsep}{os.environ['PATH']}")
+    engine = tool.Engine("ghost", "2", ("ghost",), "cargo", "ghost")
+    assert "missing" not in tool.ensure((engine,), tmp_path / "cache")["ghost"]
+    assert (tmp_path / "cache" / "bin" / "ghost").read_text() == "1\n"
+
+
 def test_the_cache_can_be_moved_by_the_environment(
     tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

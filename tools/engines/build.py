@@ -206,24 +206,29 @@ def ensure(engines: tuple[Engine, ...], cache: Path) -> dict[str, dict[str, obje
 
 
 def _run(*command: str, folder: Path | None = None) -> None:
+    """Run a builder, and once more where it fails: a registry may be away for a moment, and what
+    was fetched before is kept."""
     # Whoever uses this machine meanwhile comes first.
     polite = ("nice", "-n", "19", *command) if shutil.which("nice") else command
-    try:
-        done = subprocess.run(
-            polite,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise Unavailable(f"{command[0]} took longer than {PATIENCE} s") from None
-    if done.returncode != 0:
+    lines: list[str] = []
+    for _ in range(2):
+        try:
+            done = subprocess.run(
+                polite,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"{command[0]} took longer than {PATIENCE} s") from None
+        if done.returncode == 0:
+            return
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        raise Unavailable(f"{command[0]} said: {lines[-1] if lines else 'nothing'}")
+    raise Unavailable(f"{command[0]} said: {lines[-1] if lines else 'nothing'}")
 
 
 def _own_source(engine: Engine) -> str:
