@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from underpass.library import Opening, open
+    from underpass.library import Opening, PlainTunnel, open
     from underpass.model.errors import UnderpassError
     from underpass.model.options import OAuthOptions
 
 __version__ = "0.1.0"
 
-__all__ = ["OAuthOptions", "Opening", "UnderpassError", "__version__", "open"]
+__all__ = ["OAuthOptions", "Opening", "PlainTunnel", "UnderpassError", "__version__", "open"]
 
 _PLACES = {
     "OAuthOptions": "underpass.model.options",
     "Opening": "underpass.library",
+    "PlainTunnel": "underpass.library",
     "open": "underpass.library",
     "UnderpassError": "underpass.model.errors",
 }

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import pwd
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
+from underpass.api.owner import login_name
 from underpass.gatehouse.delivery import ELSEWHERE
 from underpass.gatehouse.preflight.look import OriginAway, Subject, look
 from underpass.guard.guard import Guard
@@ -169,7 +168,7 @@ class Preflight:
         raise DangerousOrigin(str(self._spec.origin), tuple(findings))
 
     def _who(self) -> str:
-        login = pwd.getpwuid(os.getuid()).pw_name
+        login = login_name()
         owner = self._spec.lease.owner
         return login if owner in ("", login) else f"{login} for {owner}"
 

@@ -98,6 +98,14 @@ class OpenTunnel:
         """Changes from this call on, each as a JSON object; ``closed`` is the last."""
         return self.control.subscribe()
 
+    async def prove(self) -> Verdict:
+        """Prove it now, through its public door; the verdict, passed or not."""
+        return await self.control.prove()
+
+    async def renew(self, seconds: int) -> TunnelStatus:
+        """Move the lease's end to ``seconds`` from now; raises ``Refused`` beyond policy."""
+        return await self.control.renew(seconds)
+
     async def wait_closed(self) -> str:
         """Wait until nothing of the tunnel is left; returns why it was closed.
 

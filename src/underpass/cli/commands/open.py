@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import pwd
 from pathlib import Path
 from typing import Any
 
 import click
 
+from underpass.api.owner import login_name
 from underpass.api.places import config_dir, runtime_dir, state_dir
 from underpass.cli.options import (
     AddressType,
@@ -223,7 +222,7 @@ def declared(params: dict[str, Any]) -> TunnelSpec:
         gates=gates,
         rules=rules,
         lease=LeaseTerms(
-            owner=params["owner"] or pwd.getpwuid(os.getuid()).pw_name,
+            owner=params["owner"] or login_name(),
             purpose=params["purpose"],
             seconds=params["for"] or DEFAULT_LEASE,
             idle_seconds=params["idle"],
