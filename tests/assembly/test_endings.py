@@ -94,3 +94,22 @@ async def test_an_event_stream_is_broken_off_and_never_looks_complete(places: Pa
             break
         else:
             pytest.fail("no stream began")
+
+
+async def test_nothing_outlives_the_tunnel_whatever_let_it_in(places: Path) -> None:
+    async with (
+        HttpOrigin() as origin,
+        underpass.open(origin.port, gates=[gate(places)]) as tunnel,
+        httpx2.AsyncClient(trust_env=False, timeout=DEADLINE) as client,
+    ):
+        url, shown = f"{tunnel.url}/sse?events=1000000&interval=0.05", bearer(3600)
+        stream = client.stream("GET", url, headers={"Authorization": shown})
+        async with asyncio.timeout(DEADLINE), stream as seen:
+            events = seen.aiter_bytes()
+            assert (await anext(events)).startswith(b"id: ")
+            await tunnel.control.renew(7200)
+            assert await anext(events), "a renewal cuts nothing"
+            await tunnel.close()
+            with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
+                async for _ in events:
+                    pass

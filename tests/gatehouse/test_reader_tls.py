@@ -7,16 +7,19 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trustme
 import websockets.asyncio.client
 import websockets.asyncio.server
+import websockets.exceptions
 from tests.gatehouse.conftest import RecordingVisitor, answering, raw_origin
 
 from underpass.gatehouse.gatehouse import Gatehouse
 from underpass.gatehouse.ports import Exchange, Peer
+from underpass.guard.gates import Guard, Hold, Outcome, Pass
+from underpass.http.messages import RequestHead
 
 Make = Callable[..., Gatehouse]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -260,3 +263,40 @@ async def test_websocket_over_passthrough(
                 await client.send(message)
                 async with asyncio.timeout(5):
                     assert await client.recv() == message.upper()
+
+
+class Held:
+    """A gate whose passes the test takes back."""
+
+    kind = text = "held"
+
+    def __init__(self) -> None:
+        self.hold = Hold()
+
+    def judge(self, head: RequestHead, peer: Peer) -> Outcome:
+        return Pass(holds=(self.hold,))
+
+
+async def test_a_websocket_over_passthrough_is_told_by_1008(
+    make_gatehouse: Make, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+):
+    async def wait(socket: websockets.asyncio.server.ServerConnection) -> None:
+        with suppress(websockets.exceptions.ConnectionClosedError):
+            await socket.send(await socket.recv())
+            await socket.recv()
+
+    async with websockets.asyncio.server.serve(wait, "127.0.0.1", 0) as server:
+        gate = Held()
+        port = server.sockets[0].getsockname()[1]
+        gatehouse = make_gatehouse(f"{port}", guard=Guard([gate]))
+        gatehouse.set_tls(server_tls)
+        async with relay_to(gatehouse) as (public, _), asyncio.timeout(5):
+            client = await websockets.asyncio.client.connect(
+                "wss://tools.example/", host="127.0.0.1", port=public, ssl=client_tls
+            )
+            await client.send("hello")
+            assert await client.recv() == "hello"
+            gate.hold.cut()
+            with pytest.raises(websockets.exceptions.ConnectionClosedError):
+                await client.recv()
+            assert (client.close_code, client.close_reason) == (1008, "admission-revoked")

@@ -13,6 +13,7 @@ from importlib import import_module
 from underpass.guard.checks import BasicGate, BearerGate, Gate, IpGate, LinkGate, basic_digest
 from underpass.guard.errors import GateNotMade
 from underpass.guard.guard import Guard, Rule
+from underpass.guard.holds import Hold
 from underpass.guard.materials import GateMaker, Materials
 from underpass.guard.outcomes import PASSED, Deny, Later, NeedsBody, Outcome, Pass
 from underpass.guard.peer import Peer
@@ -30,6 +31,7 @@ __all__ = [
     "Gate",
     "GateMaker",
     "Guard",
+    "Hold",
     "IpGate",
     "Later",
     "LinkGate",

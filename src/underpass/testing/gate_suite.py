@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from unittest import SkipTest
 
-from underpass.guard.gates import Deny, Later, NeedsBody, Pass, Peer, Rule
+from underpass.guard.gates import Deny, Hold, Later, NeedsBody, Pass, Peer, Rule
 from underpass.guard.gates import Guard as _Guard
 from underpass.http.grammar import is_target, is_value
 from underpass.http.messages import Headers
@@ -78,6 +78,11 @@ class GateSuite:
         assert _IDENTITY.fullmatch(passed.identity)
         if passed.target is not None:
             assert is_target(passed.target)
+
+    async def test_what_it_lets_in_has_not_ended_already(self, bench: GateBench) -> None:
+        passed = await _passes(bench, bench.honest())
+        assert passed.until > 0, "Unix seconds, or infinity; no NaN"
+        assert all(isinstance(hold, Hold) and not hold.is_cut for hold in passed.holds)
 
     async def test_whoever_shows_nothing_is_refused_at_once(self, bench: GateBench) -> None:
         gate = bench.make()
