@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any
 
@@ -57,17 +57,24 @@ class Stop:
 def run(work: Coroutine[Any, Any, int]) -> int:
     """Run ``work`` on uvloop where there is one; returns its exit code."""
     try:
+        factory = _loop_factory()
+        _calm_collector()
+        with asyncio.Runner(loop_factory=factory) as runner:
+            try:
+                return runner.run(work)
+            except asyncio.CancelledError:
+                return EXIT_INTERRUPTED
+    finally:
+        # Interrupted before it began, it would be missed in words that nobody understands.
+        work.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
         import uvloop
     except ImportError:
-        factory = None
-    else:
-        factory = uvloop.new_event_loop
-    _calm_collector()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        try:
-            return runner.run(work)
-        except asyncio.CancelledError:
-            return EXIT_INTERRUPTED
+        return None
+    return uvloop.new_event_loop
 
 
 def _calm_collector() -> None:
