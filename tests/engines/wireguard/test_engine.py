@@ -19,13 +19,15 @@ from tests.engines.wireguard.bench import WireGuardBench
 from underpass.drivers.base import Counts
 from underpass.drivers.wireguard.configs import wanted_device, wg_quick_file
 from underpass.drivers.wireguard.errors import InterfaceRefused
-from underpass.drivers.wireguard.host import HostFiles, HostInterface
+from underpass.drivers.wireguard.host import HostInterface
+from underpass.drivers.wireguard.host_files import HostFiles
 from underpass.drivers.wireguard.place import Place
 from underpass.drivers.wireguard.rules import Rules, table_name
 from underpass.testing.driver_suite import bearer, change, refusal, url_of
 from underpass.testing.driver_visits import ask
 from underpass.testing.origins.http import HttpOrigin
 from underpass.testing.origins.tcp import TcpEcho
+from underpass.testing.ports import free_port
 
 pytestmark = marks
 
@@ -213,9 +215,7 @@ async def run_without_rights(home: Path, *words: str) -> asyncio.subprocess.Proc
 @pytest.fixture
 def lone(tmp_path: Path, runtime: Path) -> Path:
     """A host whose endpoint is a free port of this machine."""
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port(kind=socket.SOCK_DGRAM)
     (runtime / "lone.toml").write_text(
         f'[network]\nname = "lone"\nsubnet = "10.89.0.0/24"\n'
         f'[hosts.here]\nendpoint = "127.0.0.1:{port}"\n[hosts.there]\n'
@@ -227,7 +227,7 @@ async def test_without_rights_a_tunnel_opens_in_user_space(lone: Path) -> None:
     keys = await run_without_rights(lone, "wg", "keys", str(lone / "lone.toml"))
     async with asyncio.timeout(30.0):
         out, err = await keys.communicate()
-    assert keys.returncode == 0, err
+    assert keys.returncode == 0, (out, err)
     async with HttpOrigin() as origin:
         via = f"wireguard:here@{lone / 'lone.toml'}"
         process = await run_without_rights(lone, "open", str(origin.port), "--via", via)

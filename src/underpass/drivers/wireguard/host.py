@@ -13,8 +13,6 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from underpass.drivers.wireguard.configs import wanted_device
@@ -29,11 +27,11 @@ from underpass.drivers.wireguard.device import (
 )
 from underpass.drivers.wireguard.errors import InterfaceRefused
 from underpass.drivers.wireguard.health import Code, Finding
-from underpass.drivers.wireguard.keys import Keyring
+from underpass.drivers.wireguard.host_files import HostFiles
 from underpass.drivers.wireguard.links import Links, links_of
 from underpass.drivers.wireguard.place import Place
 from underpass.drivers.wireguard.rules import Rules
-from underpass.drivers.wireguard.topology import Endpoint, Host, Topology, parse_topology
+from underpass.drivers.wireguard.topology import Endpoint, Host
 from underpass.drivers.wireguard.watch import PROBE_SECONDS, Watch
 from underpass.model.errors import UnderpassError
 
@@ -48,33 +46,6 @@ FOLLOW_SECONDS: Final = 0.2
 RESOLVE_SECONDS: Final = 5.0
 
 Say = Callable[[str, Finding], None]
-
-
-@dataclass(frozen=True, slots=True)
-class HostFiles:
-    """Where a host's part is written down."""
-
-    topology: Path
-    keys: Path
-    host: str
-
-    def load(self) -> tuple[Topology, Keyring]:
-        """Read them. Raises ``TopologyInvalid``, ``HostUnknown``, or ``OSError``."""
-        topology = parse_topology(self.topology.read_text("utf-8"), str(self.topology))
-        topology.host(self.host)
-        return topology, Keyring(self.keys, topology)
-
-    def mark(self) -> tuple[tuple[str, int, int, int], ...]:
-        """What changes when any of them does, its mode too."""
-        found = []
-        files = [self.topology]
-        with suppress(OSError):
-            files += sorted(self.keys.iterdir())
-        for path in files:
-            with suppress(OSError):
-                status = path.stat()
-                found.append((path.name, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
-        return tuple(found)
 
 
 class HostInterface:

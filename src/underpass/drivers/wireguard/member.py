@@ -19,7 +19,8 @@ from underpass.drivers.plans import DoorKind, Plan
 from underpass.drivers.process import minimal
 from underpass.drivers.wireguard.control import SOCKETS
 from underpass.drivers.wireguard.health import Finding
-from underpass.drivers.wireguard.host import HostFiles, HostInterface
+from underpass.drivers.wireguard.host import HostInterface
+from underpass.drivers.wireguard.host_files import HostFiles
 from underpass.drivers.wireguard.place import Place
 from underpass.drivers.wireguard.reading import read_line, read_rejected
 from underpass.drivers.wireguard.run import KernelRun

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from underpass.drivers.wireguard.host import HostFiles
+from underpass.drivers.wireguard.host_files import HostFiles
 from underpass.drivers.wireguard.keys import new_private_key, public_of
 from underpass.drivers.wireguard.topology import Topology
 from underpass.guard.private_files import write_private

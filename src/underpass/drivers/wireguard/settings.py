@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from underpass.drivers.errors import EngineOptionInvalid
-from underpass.drivers.wireguard.host import HostFiles
+from underpass.drivers.wireguard.host_files import HostFiles
 from underpass.drivers.wireguard.place import is_namespace_name
 
 MODES: Final = ("auto", "kernel", "wireguard-go", "rootless")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from underpass.drivers.wireguard.host import HostFiles
+from underpass.drivers.wireguard.host_files import HostFiles
 
 
 def test_files_are_read_again_when_their_content_or_only_their_mode_changed(tmp_path: Path) -> None:
