@@ -363,5 +363,5 @@ async def test_closing_the_door_ends_everybody(house, make_listener, wait_until)
 async def test_the_limits_are_those_that_were_promised() -> None:
     limits = EdgeLimits()
     assert (limits.head_seconds, limits.body_min_rate, limits.write_stall_seconds) == (10, 1024, 30)
-    assert (limits.hold_seconds, limits.heartbeat_seconds, limits.pipeline) == (5, 15, 16)
+    assert (limits.hold_seconds, limits.heartbeat_seconds) == (5, 15)
     assert limits.sweep_seconds < 1

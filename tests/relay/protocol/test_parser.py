@@ -9,7 +9,7 @@ from lane_pair import parse
 
 from underpass.relay.protocol import frames
 from underpass.relay.protocol.errors import ProtocolViolation
-from underpass.relay.protocol.parser import FrameParser
+from underpass.relay.protocol.parser import COPY_BELOW, FrameParser
 
 pytestmark = pytest.mark.pure
 
@@ -112,6 +112,16 @@ def test_data_is_handed_out_as_it_arrives_without_copies() -> None:
     (second,) = parser.receive_data(rest)
     assert second[2] is rest
     assert bytes(first[2]) + second[2] == payload
+
+
+@pytest.mark.parametrize("size", [1, COPY_BELOW - 1, COPY_BELOW, 16 * 1024])
+def test_a_small_payload_keeps_no_read_alive_and_a_large_one_is_not_copied(size: int) -> None:
+    parser = FrameParser()
+    data = frames.frame(frames.DATA, 7, b"x" * size)
+    ((kind, stream, payload, complete),) = parser.receive_data(data + data[:3])
+    assert (kind, stream, bytes(payload), complete) == (frames.DATA, 7, b"x" * size, True)
+    assert isinstance(payload, bytes if size < COPY_BELOW else memoryview)
+    assert parser.received == len(data) + 3
 
 
 def test_data_is_not_between_frames_until_its_last_byte() -> None:

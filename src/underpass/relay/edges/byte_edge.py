@@ -34,7 +34,7 @@ class ByteEdge:
         """Only those whose reading is paused, or who have not said what they want."""
         self.visitors: set[ByteVisitor] = set()
         """Everybody who is connected."""
-        self.buffer = memoryview(bytearray(self.limits.read_size))
+        self.buffer = memoryview(bytearray(self.limits.byte_read_size))
         """One buffer for all reads: filled and emptied within one call back."""
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from underpass.model.errors import UnderpassError
@@ -27,6 +28,13 @@ _WORTH_KEEPING: Final = 32 * 1024
 """A view of so many bytes is written as it is: at most eight times as much (a read) is held."""
 
 
+Write = Callable[[bytes | memoryview], None]
+
+
+def _drop(data: bytes | memoryview) -> None:
+    """Nobody is there to write to."""
+
+
 class ByteVisitor(asyncio.BufferedProtocol, ABC):
     """One connection and its stream. A subclass says which tunnel is meant (``begin``), and how
     bytes, ends and breaks look on its connection."""
@@ -43,6 +51,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
         "_pressed",
         "_reading",
         "_unwanted",
+        "_write",
         "_writing_paused",
         "arrival",
         "edge",
@@ -72,6 +81,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
         self._unwanted = False
         self._reading = True
         self._writing_paused = False
+        self._write: Write = _drop
         self._owed = 0
         self._counted_stream = False
 
@@ -91,10 +101,10 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
     def opened(self) -> None:
         """A stream is open: what the visitor says has somebody to go to."""
 
-    def put(self, data: bytes | memoryview) -> None:
-        """Write bytes of the far end."""
+    def writer(self) -> Write:
+        """What writes bytes of the far end."""
         assert self.transport is not None
-        self.transport.write(data)
+        return self.transport.write
 
     def put_end(self) -> None:
         """Say that the far end sends no more."""
@@ -119,6 +129,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
                 self.transport.abort()
                 return
         self.transport.set_write_buffer_limits(high=0)
+        self._write = self.writer()
         self.edge.visitors.add(self)
         self.begin()
 
@@ -134,7 +145,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came."""
-        data = bytes(self.edge.buffer[:nbytes])
+        data = self.edge.buffer[:nbytes].tobytes()
         if self.stream is None or self._over or self._unwanted or self.speaks:
             self.data_received(data)
         elif not self.stream.send_data(data):
@@ -161,6 +172,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
             self.edge.sources.give(self.arrival.counted)
         self.leave("visitor-left")
         self.transport = None
+        self._write = _drop
 
     def pause_writing(self) -> None:
         """The visitor's socket is full."""
@@ -170,7 +182,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
 
     @property
     def _appetite(self) -> int:
-        most = self.edge.limits.read_size
+        most = self.edge.limits.byte_read_size
         if self._unwanted:
             return most
         if self.stream is None:
@@ -306,7 +318,7 @@ class ByteVisitor(asyncio.BufferedProtocol, ABC):
         size = len(data)
         # A transport may keep it beyond this call. A small view is copied: it would hold a whole
         # read of the link in memory.
-        self.put(data if size >= _WORTH_KEEPING else bytes(data))
+        self._write(data if size >= _WORTH_KEEPING else bytes(data))
         if self._writing_paused or self._owed:
             self._owed += size
         else:

@@ -34,13 +34,13 @@ class EdgeLimits:
     """After an answer that ended the connection early: how long what still arrives is thrown away,
     so that a RST does not overtake the answer."""
     linger_bytes: int = 256 * 1024
-    pipeline: int = 16
-    """Requests that may wait behind the one being answered."""
     read_size: int = 64 * 1024
-    """Most that one wake-up reads from one visitor. The lane's first credit is as large."""
+    """Most that one wake-up reads from one visitor's HTTP connection. The lane's first credit is as
+    large."""
+    byte_read_size: int = 256 * 1024
+    """The same of a visitor whose bytes are passed on as they are, where the stream takes as much:
+    one DATA frame of a stream that is alone."""
     connections_per_source: int = 1024
     """Connections from one IPv4 address or one IPv6 /64 at a time; 0: no limit."""
     accepts_per_turn: int = 64
     """Connections accepted before other events get their turn."""
-    client_hello_bytes: int = 16 * 1024
-    """Largest ClientHello. Post-quantum ones come near 2 KiB."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from underpass.http.answers import answer
 from underpass.relay.edges.arrival import Arrival
-from underpass.relay.edges.byte_visitor import ByteVisitor
+from underpass.relay.edges.byte_visitor import ByteVisitor, Write
 from underpass.relay.protocol.errors import ProtocolViolation
 from underpass.relay.protocol.frames import ALONE
 from underpass.relay.protocol.reach import (
@@ -93,8 +93,11 @@ class ReachVisitor(ByteVisitor):
         self.token = ""
         self.transport.write(greeting(ReachAnswer(ok=True)))
 
-    def put(self, data: bytes | memoryview) -> None:
+    def writer(self) -> Write:
         """See ``ByteVisitor``."""
+        return self._put
+
+    def _put(self, data: bytes | memoryview) -> None:
         assert self.transport is not None
         view = memoryview(data)
         for at in range(0, len(data), ALONE):

@@ -58,6 +58,7 @@ AT_ONCE: Final = 1024 * 1024
 """Payload bytes given to the link in one go. On a fast path many times as many may be in flight,
 and a TLS layer keeps buffers as large as the most it was ever given."""
 LARGEST_ID: Final = 2**32 - 1
+_DATA: Final = frames.DATA
 
 
 class Lane:
@@ -299,7 +300,7 @@ class Lane:
         streams, events = self.streams, self._events
         for item in self._parser.receive_data(data):
             kind = item[0]
-            if kind == frames.DATA:  # without END: the common case, here without a call
+            if kind == _DATA:  # without END: the common case, here without a call
                 stream = streams.get(item[1])
                 size = len(item[2])
                 if (

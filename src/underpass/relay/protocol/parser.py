@@ -23,7 +23,6 @@ from underpass.relay.protocol.frames import (
     LINK,
     MORE,
     TRAILERS,
-    TYPE_MASK,
 )
 
 _unpack_from = HEADER.unpack_from
@@ -32,6 +31,9 @@ Item = tuple[int, int, "bytes | memoryview", bool]
 """Type with flags, stream, payload, and whether the payload is complete (only DATA comes in
 parts; an empty last part is never left out)."""
 
+COPY_BELOW: Final = 4 * 1024
+"""A payload of fewer bytes is handed out as bytes: copying costs less than a view of it."""
+_DATA: Final = (DATA, DATA | END)
 _LIMITS: Final = {
     **CONTROL_LIMITS,
     HEAD | MORE: CONTROL_LIMITS[HEAD],
@@ -94,15 +96,18 @@ class FrameParser:
             word, stream = _unpack_from(data, position)
             kind = word >> 24
             length = word & LENGTH_MASK
-            if kind & TYPE_MASK == DATA and not kind & LINK:
-                if length > ALONE or kind & ~(TYPE_MASK | END):
-                    raise ProtocolViolation(reason="a DATA frame is malformed")
+            if kind in _DATA:
                 position += HEADER_SIZE
+                end = position + length
+                if length < COPY_BELOW and end <= total:  # the common case, in one go
+                    items.append((kind, stream, data[position:end], True))
+                    self.received += HEADER_SIZE + length
+                    position = end
+                    continue
+                if length > ALONE:
+                    _refuse(kind)
                 self.received += HEADER_SIZE
-                if length:
-                    self._kind, self._stream, left = kind, stream, length
-                else:
-                    items.append((kind, stream, b"", True))
+                self._kind, self._stream, left = kind, stream, length
                 continue
             if length > _LIMITS.get(kind, -1):
                 _refuse(kind)
@@ -137,9 +142,9 @@ class FrameParser:
                 return b"", 0
         word, stream = _unpack_from(kept, 0)
         kind, length = word >> 24, word & LENGTH_MASK
-        if kind & TYPE_MASK == DATA and not kind & LINK:
-            if length > ALONE or kind & ~(TYPE_MASK | END):
-                raise ProtocolViolation(reason="a DATA frame is malformed")
+        if kind in _DATA:
+            if length > ALONE:
+                _refuse(kind)
             self._partial = b""
             self.received += HEADER_SIZE - have
             if length:
@@ -165,6 +170,6 @@ class FrameParser:
 
 
 def _refuse(kind: int) -> NoReturn:
-    known = kind in _LIMITS
+    known = kind in _LIMITS or kind in _DATA
     why = "is too long" if known else "is not known"
     raise ProtocolViolation(reason=f"a frame of type {kind:#x} {why}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from underpass.relay.protocol.budget import EASY, SMALL_CREDIT, WINDOW_LIMIT
+from underpass.relay.protocol.budget import EASY, LANE_RESERVE, SMALL_CREDIT, WINDOW_LIMIT
 from underpass.relay.protocol.frames import (
     ABORT,
     BLOCK_LIMIT,
@@ -169,7 +169,9 @@ class Stream:
             and not self._queue
             and self.lane.send_at_once(self, DATA, data)
         ):
-            self.credit -= size
+            self.credit = credit = self.credit - size
+            if credit and self.lane.buffered < LANE_RESERVE:
+                return True  # what ``room`` would say, without asking everybody
         elif size:
             self._put(DATA, data, b"", size)
         if self.room > 0:
