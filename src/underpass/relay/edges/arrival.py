@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from underpass.model.loopback import is_loopback
 from underpass.relay.edges.addresses import SourceCap, plain_address
 from underpass.relay.edges.ports import Peer
 
@@ -44,8 +45,3 @@ def arrive(transport: asyncio.BaseTransport, sources: SourceCap) -> Arrival | No
         counted=address,
         on_loopback=is_loopback(address) and bool(local) and is_loopback(plain_address(local[0])),
     )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a plain address can only be this machine."""
-    return address.startswith("127.") or address == "::1"

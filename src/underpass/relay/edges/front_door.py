@@ -15,9 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
+from underpass.model.loopback import is_loopback
 from underpass.relay.edges.acceptor import Acceptor
 from underpass.relay.edges.addresses import SourceCap, is_within, parse_networks, plain_address
-from underpass.relay.edges.arrival import Arrival, is_loopback
+from underpass.relay.edges.arrival import Arrival
 from underpass.relay.edges.byte_edge import ByteEdge
 from underpass.relay.edges.certificates import Certificate
 from underpass.relay.edges.client_hello import ClientHello
