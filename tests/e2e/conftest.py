@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.stage import Stage
 
+from underpass.testing import ports
 from underpass.testing.origins.http import HttpOrigin
 from underpass.testing.origins.tcp import HalfCloseRecorder, TcpEcho
 
@@ -35,9 +35,7 @@ def short_path() -> Iterator[Path]:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on now."""
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        return int(finder.getsockname()[1])
+    return ports.free_port()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 from tests.edges.tailscale import Running, need, path_with_engines
 
 from underpass.testing.certificates import Certificate, self_signed
+from underpass.testing.ports import free_port
 
 DOMAIN = "tail.test"
 """Where its nodes are named: ``NODE.tail.test``."""
@@ -30,7 +31,7 @@ class Headscale:
     def __init__(self, directory: Path) -> None:
         """``directory`` has a short path: a socket is made in it."""
         self.directory = directory
-        self.port = free_port(socket.SOCK_STREAM)
+        self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.ca = directory / "headscale-ca.pem"
         self._process: Running | None = None
@@ -125,7 +126,7 @@ class Headscale:
                     "region_code": "test",
                     "region_name": "test",
                     "verify_clients": False,
-                    "stun_listen_addr": f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+                    "stun_listen_addr": f"127.0.0.1:{free_port(kind=socket.SOCK_DGRAM)}",
                     "private_key_path": str(place / "derp.key"),
                     "ipv4": "127.0.0.1",
                 },
@@ -147,10 +148,3 @@ class Headscale:
             "unix_socket_permission": "0700",
         }
         self._config.write_text(json.dumps(settings))  # which is YAML, too
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that nobody held a moment ago: its address must be known before it is bound."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

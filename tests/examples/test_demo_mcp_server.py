@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from underpass.testing.ports import free_port
 
 pytest.importorskip("mcp", reason="the MCP SDK is missing: pip install 'underpass[mcp]'")
 
@@ -21,9 +22,7 @@ DEADLINE = 30.0
 @asynccontextmanager
 async def demo_server() -> AsyncIterator[str]:
     """The server in a process of its own; its URL, once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = await asyncio.create_subprocess_exec(
         sys.executable, str(SERVER), str(port), stderr=asyncio.subprocess.PIPE
     )

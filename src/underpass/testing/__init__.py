@@ -6,6 +6,7 @@ For tests of this project and of programs that use it. Nothing here is imported 
 - `underpass.testing.network`: network namespaces with packet loss and NAT (Linux, root)
 - `underpass.testing.origins`: real servers, each with one habit
 - `underpass.testing.clock`: a clock and an event loop that move when told to
+- `underpass.testing.ports`: ports that nobody else gets by chance
 - `underpass.testing.canary`: finds secrets where they must not be
 - `underpass.testing.certificates`: throw-away certificates
 - `underpass.testing.driver_suite`: what every driver must pass, with `driver_bench` to fill in

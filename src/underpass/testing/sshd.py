@@ -13,13 +13,23 @@ import asyncio
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from underpass.testing.ports import free_port
+
+__all__ = [
+    "SshKeys",
+    "SshServer",
+    "free_port",
+    "make_key",
+    "missing_for_sshd",
+    "write_known_hosts",
+]
 
 PATIENCE = 10.0
 
@@ -168,14 +178,6 @@ class SshServer:
                     each.kill()
             await process.wait()
         self._process = None
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody holds at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def write_known_hosts(path: Path, *servers: SshServer) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -16,6 +15,8 @@ from tests.e2e.node_clients import installed
 from tests.e2e.oauth.flow import Client
 from tests.e2e.oauth.person import Person
 from tests.e2e.stage import Program, Stage, Tunnel, tool
+
+from underpass.testing import ports
 
 pytestmark = [pytest.mark.node, pytest.mark.npm, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -31,9 +32,7 @@ async def site(stage: Stage, server: Program, free_port: int) -> Tunnel:
     secret = secrets.token_hex(24)
     secret_file.write_text(secret)
     record_secret("the provider's client secret", secret)
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port = finder.getsockname()[1]
+    port = ports.free_port()
     relay = await stage.relay()
     tunnel = await stage.open(
         *(f"mcp+http://localhost:{free_port}/mcp", "--name", "tools", *relay.link),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from underpass.guard.oauth.errors import OAuthUrlChanges
 from underpass.testing.driver_bench import PATIENCE
 from underpass.testing.driver_suite import url_of
 from underpass.testing.driver_visits import ask
+from underpass.testing.ports import free_port
 
 SERVER = Path(__file__).resolve().parents[3] / "examples" / "demo_mcp_server.py"
 
@@ -37,9 +37,7 @@ SERVER = Path(__file__).resolve().parents[3] / "examples" / "demo_mcp_server.py"
 @contextlib.asynccontextmanager
 async def stock_server() -> AsyncIterator[int]:
     """The official SDK's server with its default settings, in a process of its own; its port."""
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port = finder.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(SERVER), str(port)),
         stdout=asyncio.subprocess.DEVNULL,

@@ -23,6 +23,7 @@ from underpass.prove.streaming.examination import examine
 from underpass.prove.streaming.judgement import ELSEWHERE
 from underpass.prove.streaming.results import Parameters
 from underpass.testing.origins.http import HttpOrigin
+from underpass.testing.ports import free_port
 
 PATIENCE = 90.0
 
@@ -78,9 +79,7 @@ async def nginx(home: Path, behind: int, more: str) -> AsyncIterator[int]:
     if program is None:
         why = "no nginx: make packages"
         pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port = int(finder.getsockname()[1])
+    port = free_port()
     config = home / "nginx.conf"
     config.write_text(CONFIGURATION.format(home=home, port=port, behind=behind, more=more))
     process = await asyncio.create_subprocess_exec(

@@ -8,6 +8,7 @@ import pytest
 from underpass.relay.protocol.records import Terms
 from underpass.relay.server.errors import NoPublicPorts, PortsExhausted
 from underpass.relay.server.tunnel_doors import TunnelDoors
+from underpass.testing.ports import free_ports as find_ports
 
 HTTP = Terms(kind="http", lease_end=1.0)
 TCP = Terms(kind="tcp", exposure="open", lease_end=1.0)
@@ -50,14 +51,7 @@ def doors(front: Front, *, dev: bool = True, ports: range = range(0)) -> TunnelD
 @pytest.fixture
 def free_ports() -> range:
     """Three ports that were free a moment ago."""
-    for first in range(20_000, 30_000, 3):
-        try:
-            for port in range(first, first + 3):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return range(first, first + 3)
-    raise AssertionError
+    return find_ports(3)
 
 
 def test_on_a_development_relay_every_http_tunnel_wants_a_port(front: Front) -> None:
