@@ -18,7 +18,7 @@ from underpass.prove.door import Door, PublicAddress
 from underpass.prove.tcp_doors import PublicPort, ReachDoor
 from underpass.prove.tcp_probe import TcpProbe
 from underpass.prove.verdicts import Outcome
-from underpass.relay.connector.reach import ReachRefused
+from underpass.relay.connector.reach_connection import ReachRefused
 
 PASSED, FAILED, SKIPPED = LayerStatus.PASSED, LayerStatus.FAILED, LayerStatus.SKIPPED
 
