@@ -61,6 +61,19 @@ def test_a_topology_is_shown_as_it_is_understood(
     )
 
 
+def test_the_example_is_a_network_that_needs_its_keys_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "agents.toml"
+    error = told(capsys, "show", str(file), code=2)["error"]
+    assert "underpass wg example" in error["hint"]  # type: ignore[index]
+    assert main(["wg", "example"]) == 0
+    file.write_text(capsys.readouterr().out)
+    assert set(told(capsys, "keys", str(file))["made"]) == {"relay", "laptop", "ci"}  # type: ignore[call-overload]
+    hosts = told(capsys, "show", str(file))["hosts"]
+    assert [host["meets"] for host in hosts] == [["laptop", "ci"], ["relay"], ["relay"]]  # type: ignore[attr-defined]
+
+
 def test_no_private_key_is_ever_printed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keys = file.with_suffix(".keys")
     said = ""

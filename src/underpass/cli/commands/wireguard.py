@@ -8,6 +8,7 @@ from underpass.cli.lazy import Entry, LazyGroup
 
 _KEYS = "underpass.cli.commands.wireguard_keys"
 _COMMANDS = {
+    "example": Entry("underpass.cli.commands.wireguard_example", "Print a topology to begin with."),
     "show": Entry("underpass.cli.commands.wireguard_show", "Show who meets whom, and the keys."),
     "keys": Entry(_KEYS, "Make the keys that are missing."),
     "rotate": Entry("underpass.cli.commands.wireguard_rotate", "Replace a key, step by step."),

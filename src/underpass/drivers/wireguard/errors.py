@@ -16,7 +16,7 @@ class TopologyInvalid(Misuse):
 
     code = "topology-invalid"
     sentence = "cannot use the topology {path}: {why}"
-    hint_text = "docs/wireguard.md has its grammar and examples"
+    hint_text = "one to begin with: underpass wg example; docs/wireguard.md has its grammar"
 
 
 @dataclass(eq=False)
