@@ -23,7 +23,7 @@ def commands() -> list[str]:
     found = []
     for page in PAGES:
         for line in "\n".join(FENCES.findall(page.read_text())).splitlines():
-            text = line.split("  #")[0].strip().removeprefix("$ ")
+            text = re.split("  #| > ", line)[0].strip().removeprefix("$ ")
             if text.startswith("underpass ") and not ELLIPTIC.search(text):
                 parts = text.removeprefix("underpass ").split(" · ")
                 found += (part.strip().removeprefix("underpass ") for part in parts)
