@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.visitors import get
 
 from underpass.assembly import OpenTunnel, open_tunnel
-from underpass.drivers.errors import EngineCannot, EngineOptionInvalid, EngineRefused
+from underpass.drivers.errors import EngineAway, EngineCannot, EngineOptionInvalid, EngineRefused
 from underpass.drivers.plans import DoorAddress, Site
 from underpass.drivers.ssh.driver import SshDriver
 from underpass.model.options import OpenOptions
@@ -39,12 +39,12 @@ def site(**options: str) -> Site:
 async def opened(far: Any, place: Path, tmp_path: Path) -> AsyncIterator[Open]:
     tunnels: list[OpenTunnel] = []
 
-    async def opened(origin: HttpOrigin, **more: str) -> OpenTunnel:
+    async def opened(origin: HttpOrigin, timeout: float = 20.0, **more: str) -> OpenTunnel:
         options = OpenOptions(
             state_dir=tmp_path / "state",
             runtime_dir=place,
             engine_options=tuple(far.options(**more).items()),
-            timeout=20.0,
+            timeout=timeout,
         )
         tunnels.append(await open_tunnel(parse_spec(f"{origin.port} --engine ssh"), options))
         return tunnels[-1]
@@ -194,6 +194,35 @@ async def test_a_port_that_sshd_chose_anew_is_announced(far: Any, opened: Open) 
             changed = await wait(changes, "address-changed")
             live = await wait(changes, "live")
         assert changed["address"] == live["tunnel"]["url"] == tunnel.url != former
+
+
+async def test_a_port_that_is_taken_on_127_0_0_1_is_not_had_on_the_other_loopback_address(
+    far: Any, opened: Open
+) -> None:
+    server = await far.server()
+    async with HttpOrigin() as holder, HttpOrigin() as origin:
+        # Control: where no address is said, ::1 is enough for sshd, and visitors meet another.
+        careless = await asyncio.create_subprocess_exec(
+            *("ssh", "-v", "-F", "none", "-N", "-o", "BatchMode=yes", "-p", str(server.port)),
+            *("-o", f"UserKnownHostsFile={far.known_hosts}", "-o", "ExitOnForwardFailure=yes"),
+            *("-i", str(far.keys.known), "-R", f"{holder.port}:127.0.0.1:{origin.port}"),
+            f"{server.user}@{server.host}",
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert careless.stderr is not None
+            async with asyncio.timeout(20.0):
+                async for line in careless.stderr:
+                    assert b"remote port forwarding failed" not in line
+                    if b"remote forward success" in line:
+                        break
+        finally:
+            careless.kill()
+            await careless.communicate()
+        with pytest.raises(EngineAway, match="does not give us port") as refused:
+            await opened(origin, port=str(holder.port), timeout=3.0)
+        assert refused.value.reason == "port-taken"
 
 
 async def test_three_hosts_are_jumped_over_and_the_last_one_has_the_port(
