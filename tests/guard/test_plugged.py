@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from underpass.guard.gates import Deny, Later, NeedsBody, Outcome, Pass, Peer
-from underpass.guard.outcomes import AWAY
+from underpass.guard.gates import Deny, Guard, Later, NeedsBody, Outcome, Pass, Peer, Rule
+from underpass.guard.outcomes import AWAY, REFUSED
 from underpass.guard.plugged import Sheltered
 from underpass.http.messages import RequestHead
 from underpass.model.gates import parse_gate
@@ -87,3 +87,42 @@ async def test_what_is_sound_is_said_on_with_names_as_they_are_compared() -> Non
         assert await heard(said) == meant
         assert await heard(later(said)) == meant
         assert await heard(NeedsBody(9, lambda body, said=said: said)) == meant
+
+
+class Recognising(Saying):
+    """A gate that can tell what is meant for it."""
+
+    def __init__(self, told: Any) -> None:
+        super().__init__(REFUSED)
+        self.told = told
+
+    def recognise(self, head: RequestHead) -> Any:
+        if isinstance(self.told, Exception):
+            raise self.told
+        return self.told
+
+
+@pytest.mark.parametrize(
+    ("told", "stays"),
+    [
+        ((b"X-Badge",), (b"x-badge",)),
+        ((), ()),
+        (("x-badge",), ()),
+        ((b"x badge",), ()),
+        (None, ()),
+        (RuntimeError("broken"), ()),
+    ],
+)
+def test_a_plug_ins_credential_stays_here_on_other_paths_if_it_can_tell(
+    told: Any, stays: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Sheltered(Recognising(told), parse_gate("acme.badge"))
+    guard = Guard([], rules=[Rule(("/a",), ((gate,),)), Rule(("/*",), ((),))])
+    assert guard.judge_http(HEAD, Peer("")) == Pass(stays)
+    assert bool(caplog.records) is (stays == () and told != ())
+
+
+def test_a_plug_in_that_cannot_tell_is_asked_nothing_on_other_paths() -> None:
+    gate = Sheltered(Saying(RuntimeError("asked")), parse_gate("acme.badge"))
+    guard = Guard([], rules=[Rule(("/a",), ((gate,),)), Rule(("/*",), ((),))])
+    assert guard.judge_http(HEAD, Peer("")) == Pass()

@@ -47,7 +47,8 @@ class Gate(Protocol):
 
 @runtime_checkable
 class Recognises(Protocol):
-    """What a gate can do that must sometimes wait before it judges: know what is meant for it."""
+    """What a gate can do besides whose credential its bearers may show on other paths as well, and
+    that cannot always judge at once: know what is meant for it, so that it stays here."""
 
     def recognise(self, head: RequestHead) -> tuple[bytes, ...]:
         """The fields, in lower case, with what may open this gate as far as can be told at once."""

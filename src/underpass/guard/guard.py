@@ -76,7 +76,8 @@ class Guard:
         self._ips = tuple(gate for gate in every if isinstance(gate, IpGate))
         self._link = next((gate for gate in every if isinstance(gate, LinkGate)), None)
         self._shown = tuple(gate for gate in every if gate.kind in _SHOWN) if self._rules else ()
-        self._recognising = tuple(gate for gate in self._shown if isinstance(gate, Recognises))
+        ruled = every if self._rules else []
+        self._recognising = tuple(gate for gate in ruled if isinstance(gate, Recognises))
         self._by_path = any(rule.paths for rule in self._rules)
         self._default = self._find_default(public)
         self._table = PathTable(
@@ -103,7 +104,7 @@ class Guard:
             return AMBIGUOUS
         asked: set[Gate] = set()
         outcome = any_of(choices, partial(self._ask, head, peer, linked, asked))
-        if self._link is None and not self._shown:
+        if self._link is None and not self._shown and not self._recognising:
             return outcome
         return then(outcome, lambda said: self._keep_here(said, head, peer, linked, asked))
 

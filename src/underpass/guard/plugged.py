@@ -21,7 +21,7 @@ from typing import Final, cast
 
 import msgspec
 
-from underpass.guard.checks import Gate
+from underpass.guard.checks import Gate, Recognises
 from underpass.guard.errors import GateNotLoaded
 from underpass.guard.holds import Hold
 from underpass.guard.materials import GateMaker, Materials
@@ -80,6 +80,7 @@ class Sheltered:
 
     def __init__(self, gate: Gate, spec: GateSpec) -> None:
         self._gate = gate
+        self._recognising = gate if isinstance(gate, Recognises) else None
         self.kind = spec.kind
         self.text = str(spec)
 
@@ -88,6 +89,20 @@ class Sheltered:
         headers = strip_claims(head.headers)
         seen = msgspec.structs.replace(head, headers=headers)
         return self._hear(lambda: self._gate.judge(seen, peer))
+
+    def recognise(self, head: RequestHead) -> tuple[bytes, ...]:
+        """See ``Recognises``: nothing, unless the foreign gate can tell."""
+        if self._recognising is None:
+            return ()
+        try:
+            fields = tuple(bytes(name).lower() for name in self._recognising.recognise(head))
+            if all(map(is_token, fields)):
+                return fields
+        except Exception:
+            log.exception("the gate %s failed to tell what is meant for it", self.kind)
+            return ()
+        log.error("the gate %s said nothing that can be understood", self.kind)
+        return ()
 
     def _hear(self, say: Callable[[], Outcome]) -> Outcome:
         """What the gate says, now and in the end; ``AWAY`` when it fails or says nothing sound."""
