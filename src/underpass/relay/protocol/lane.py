@@ -18,7 +18,6 @@ import msgspec
 
 from underpass.relay.protocol import frames
 from underpass.relay.protocol.budget import (
-    CONTROL_RESERVE,
     DETACHED_EXTRA,
     FIRST_CREDIT,
     LANE_LIMIT,
@@ -28,25 +27,21 @@ from underpass.relay.protocol.budget import (
     ReplayAccount,
 )
 from underpass.relay.protocol.errors import (
-    LaneAway,
     OffsetMismatch,
-    OverLimit,
     ProtocolViolation,
 )
 from underpass.relay.protocol.events import (
     Aborted,
     DataReceived,
-    HeadReceived,
     LaneEvent,
     LeaseSaid,
-    Opened,
     Stopped,
     Writable,
 )
-from underpass.relay.protocol.inbound import end_received, read_u32, receive
+from underpass.relay.protocol.inbound import read_u32, receive
+from underpass.relay.protocol.opening import open_received, open_stream
 from underpass.relay.protocol.outbox import OVERDRAFT, Outbox
 from underpass.relay.protocol.parser import FrameParser, Item
-from underpass.relay.protocol.records import Open, decode_open, encode
 from underpass.relay.protocol.stream import RESUME_AT, Buffer, Stream
 
 ACK_EVERY: Final = 16 * 1024
@@ -57,7 +52,6 @@ ACK_WITHIN: Final = 0.2
 AT_ONCE: Final = 1024 * 1024
 """Payload bytes given to the link in one go. On a fast path many times as many may be in flight,
 and a TLS layer keeps buffers as large as the most it was ever given."""
-LARGEST_ID: Final = 2**32 - 1
 _DATA: Final = frames.DATA
 
 
@@ -97,6 +91,10 @@ class Lane:
         """Streams whose owner was told to pause."""
         self.buffered = 0
         """Bytes queued or logged."""
+        self.last_id = 0
+        """Number of the last stream that was opened."""
+        self.peer_first_credit = 0
+        """What the peer promises every stream that this end opens."""
         self._charged = 0
         self._detached_limit = 0
         self._parser = FrameParser()
@@ -108,8 +106,6 @@ class Lane:
         self._ready: list[Buffer] = []
         """Frames already in the sequence that the link was not yet given."""
         self._ready_from = 0
-        self._last_id = 0
-        self._peer_first_credit = 0
         self._announced_credit = FIRST_CREDIT
         self._acked = 0
         self._ack_due: float | None = None
@@ -137,6 +133,11 @@ class Lane:
     def first_credit(self) -> int:
         """What our HELLO or WELCOME promises every stream the peer opens."""
         return self._announced_credit
+
+    @property
+    def overdrawn(self) -> int:
+        """Bytes buffered beyond what the lane, its key and the process allow; below 0: room."""
+        return max(self._charged - LANE_LIMIT, -self.account.free)
 
     @property
     def free(self) -> int:
@@ -167,7 +168,7 @@ class Lane:
         self._count(box.logged - before)
         self._acked = self.received
         self._ack_due = None
-        self._peer_first_credit = peer_credit
+        self.peer_first_credit = peer_credit
         self.attached = True
         self._resume_waiting()
         self.wake()
@@ -221,64 +222,23 @@ class Lane:
         Raises ``LaneAway`` without a link, ``OverLimit`` when no credit can be given, when the
         head is over ``BLOCK_LIMIT``, or when what waits on this lane fills its memory.
         """
-        if not self.attached or self.closed:
-            raise LaneAway()
-        credit = self.budget.first_credit
-        if not credit or self._last_id == LARGEST_ID:
-            raise OverLimit(what="memory for answers" if not credit else "the lane")
-        size = 0 if head is None else len(head) + len(body)
-        if head is not None and len(head) > frames.BLOCK_LIMIT:
-            raise OverLimit(what="room for a request head")
-        overdrawn = max(self._charged - LANE_LIMIT, -self.account.free)
-        if overdrawn + size > CONTROL_RESERVE:
-            raise OverLimit(what="memory of the lane")
-        self._last_id += 1
-        taken = self._peer_first_credit
-        stream = Stream(
+        return open_stream(
             self,
-            self._last_id,
-            kind=kind,
+            kind,
             peer=peer,
             secure=secure,
+            head=head,
+            body=body,
+            end=end,
             token=token,
-            credit=taken,
-            granted=credit,
-            now=self.now,
+            owner=owner,
         )
-        stream.owner = owner
-        self.budget.used += credit
-        self.streams[stream.id] = stream
-        inline = head is not None and end and size <= min(taken, frames.FULL_LIMIT)
-        record = Open(
-            kind=kind,
-            credit=credit,
-            taken=taken,
-            peer=peer,
-            secure=secure,
-            token=token,
-            head=head if inline else None,
-            body=body if inline else b"",
-            end=inline,
-        )
-        payload = encode(record)
-        self._control.append(frames.frame(frames.OPEN, stream.id, payload))
-        self._count(len(payload) + frames.HEADER_SIZE)
-        if inline:
-            stream.credit -= size
-            stream.send_ended = stream.send_done = True
-        elif head is not None:
-            stream.send_head(head, body, end)
-        self.wake()
-        return stream
 
     def say_lease(self, end: float) -> None:
         """Ask for (connector) or grant (relay) another end of the lease, unix seconds."""
         if self.closed:
             return
-        payload = msgspec.msgpack.encode(end)
-        self._control.append(frames.frame(frames.LEASE, 0, payload))
-        self._count(len(payload) + frames.HEADER_SIZE)
-        self.wake()
+        self.say(frames.frame(frames.LEASE, 0, msgspec.msgpack.encode(end)))
 
     def send_link_frame(self, data: bytes) -> None:
         """Put a link frame (PING, PONG, DRAIN) between lane frames, once, on this link."""
@@ -410,7 +370,12 @@ class Lane:
     def finished(self, stream: Stream) -> None:
         """A stream put the last frame of its direction into the sequence."""
         if stream.closed:
-            self._forget(stream)
+            self.forget(stream)
+
+    def forget(self, stream: Stream) -> None:
+        """Both directions of a stream are over: its number means nothing any more."""
+        self.streams.pop(stream.id, None)
+        self.waiting.pop(stream.id, None)
 
     def queue_grew(self, stream: Stream, size: int) -> None:
         """A stream queued ``size`` payload bytes."""
@@ -436,6 +401,12 @@ class Lane:
         if stream.paused:
             self._resume(stream)
 
+    def say(self, frame: bytes) -> None:
+        """Send a control frame: it overtakes data."""
+        self._control.append(frame)
+        self._count(len(frame))
+        self.wake()
+
     def urge(self, stream: Stream) -> None:
         """A stream has control to send."""
         if not stream.urgent and not self.closed:
@@ -456,7 +427,7 @@ class Lane:
                 stream = urgent.popleft()
                 data = stream.control()
                 if stream.closed:
-                    self._forget(stream)
+                    self.forget(stream)
                 if not data:
                     continue
             self._log(box, data, out)
@@ -501,10 +472,6 @@ class Lane:
             self.account.charge(charged - self._charged)
             self._charged = charged
 
-    def _forget(self, stream: Stream) -> None:
-        self.streams.pop(stream.id, None)
-        self.waiting.pop(stream.id, None)
-
     # -- inside: receiving --------------------------------------------------------------------
 
     def _ack_received(self, payload: Buffer) -> None:
@@ -529,79 +496,28 @@ class Lane:
         stream = self.streams.get(number)
         if stream is None:
             if base == frames.OPEN:
-                self._open_received(number, bytes(payload))
+                open_received(self, number, bytes(payload))
+                self._announce()
                 return
             if base == frames.LIMIT:
-                self._peer_first_credit = read_u32(payload)
+                self.peer_first_credit = read_u32(payload)
                 return
             if base == frames.LEASE:
                 self._lease_received(payload)
                 return
-            if number == 0 or number > self._last_id:
+            if number == 0 or number > self.last_id:
                 raise ProtocolViolation(reason="a frame names a stream that was never opened")
             return  # a closed stream: what was on its way is dropped
         receive(stream, kind, payload, self.tell, complete=complete)
         if stream.closed:
-            self._forget(stream)
-
-    def _open_received(self, number: int, payload: bytes) -> None:
-        if self.opener or number <= self._last_id:
-            raise ProtocolViolation(reason="a stream was opened out of order")
-        self._last_id = number
-        try:
-            record = decode_open(payload)
-        except msgspec.DecodeError:
-            raise ProtocolViolation(reason="an OPEN is not a well-formed record") from None
-        size = 0 if record.head is None else len(record.head) + len(record.body)
-        if not 0 <= record.credit < 2**31 or not max(size, 1) <= record.taken <= FIRST_CREDIT:
-            raise ProtocolViolation(reason="an OPEN assumes credit that was not given")
-        granted = record.taken
-        full = self.budget.used + granted > self.budget.limit
-        stream = Stream(
-            self,
-            number,
-            kind=record.kind,
-            peer=record.peer,
-            secure=record.secure,
-            token=record.token,
-            credit=record.credit,
-            granted=granted,
-            now=self.now,
-        )
-        self.streams[number] = stream
-        self.budget.used += granted
-        if full:
-            stream.abort("over-limit")
-            stream.stop("over-limit")
-        else:
-            self._events.append(Opened(stream, record))
-        if record.head is not None:
-            if record.end and not full:
-                # nothing is credited back: the direction ends here
-                stream.outstanding -= size
-                stream.undrained += len(record.body)
-                self.budget.used -= len(record.head)
-            else:
-                stream.accept(len(record.head), body=False)
-                stream.accept(len(record.body), body=True)
-            if not full:
-                self._events.append(HeadReceived(stream, record.head))
-                if record.body:
-                    self._events.append(DataReceived(stream, record.body))
-        if record.end:
-            end_received(stream, self.tell)
-            if stream.closed:
-                self._forget(stream)
-        self._announce()
+            self.forget(stream)
 
     def _announce(self) -> None:
         # never 0: an acceptor with nothing left says so by RESET, stream by stream
         credit = max(self.budget.first_credit, SMALL_CREDIT)
         if credit != self._announced_credit:
             self._announced_credit = credit
-            self._control.append(frames.frame(frames.LIMIT, 0, frames.U32.pack(credit)))
-            self._count(frames.HEADER_SIZE + frames.U32.size)
-            self.wake()
+            self.say(frames.frame(frames.LIMIT, 0, frames.U32.pack(credit)))
 
     def _lease_received(self, payload: Buffer) -> None:
         try:
