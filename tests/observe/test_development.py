@@ -27,7 +27,7 @@ def tape(kind: str = "http", room: int = 1000) -> Tape:
 
 
 def developed(made: Tape, *, bodies: bool = True) -> tuple[Outline, Messages]:
-    return develop(made, Redaction(), tunnel="tools", keeps_bodies=bodies, limit=1000)
+    return develop(made, Redaction(), tunnel="tools", limit=1000 if bodies else 0)
 
 
 def test_an_outline_says_what_passed() -> None:

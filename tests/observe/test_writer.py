@@ -223,3 +223,17 @@ async def test_what_comes_together_is_one_row_within_its_bounds(
     connection.close()
     assert 6 <= rows <= 8  # the thread may have taken some before the last came
     assert len(kept(captures)) == 2 * module.BATCH_RECORDS + 4
+
+
+async def test_what_one_tunnel_has_waiting_costs_another_its_records_and_no_more(
+    writer: CaptureWriter, captures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING_BYTES", 10_000)
+    writer.write([row(size=20_000)])
+    writer.write([row(tunnel="others")])
+    await writer.flush()
+    assert (writer.written, writer.dropped) in ((1, 1), (2, 0))  # or the thread was quicker
+    monkeypatch.undo()
+    writer.write([row(tunnel="others")])
+    await writer.flush()
+    assert len(kept(captures, "others")) == writer.written - 1

@@ -140,11 +140,10 @@ class Gatehouse:
     ) -> Exchange:
         if isinstance(verdict, OwnAnswer) and verdict.gate is not None and is_strangers_proof(head):
             return self._begin_http(visitor, head, peer, verdict)
-        tape = observer.begin("http", peer.address)
-        tape.request = head
+        tape = observer.begin("http", peer.address, head)
+        if type(verdict) is Admitted:
+            tape.strip, tape.identity = verdict.strip, verdict.identity
         observed = Observed(observer, visitor, tape)
-        if isinstance(verdict, Admitted):
-            observed.passed(verdict.strip, verdict.identity)
         observed.exchange = self._begin_http(observed, head, peer, verdict)
         return observed
 

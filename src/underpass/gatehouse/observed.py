@@ -82,9 +82,11 @@ class Observed:
         if body:
             tape.take_down(body, now)
         self._visitor.send_head(head, body, end=end)
-        if end:
+        if end and tape.ended is None:
             tape.down_ended = True
-            self._finish(now)
+            tape.ended = now
+            self._let_go()
+            self._observer.ended(tape)
 
     def send_data(self, data: bytes) -> bool:
         """Pass a part of the answer on."""

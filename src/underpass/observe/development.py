@@ -29,35 +29,36 @@ _ZLIB_WINDOW: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 47}
 
 
 _NO_BODY: Final = Body()
+_NO_PARTS: Final[list[Part]] = []
 _NO_FIELDS: Final[Headers] = []
 _NOTHING_ASKED: Final = Asked("", "", "", _NO_FIELDS, 0, b"", b"")
 _NOTHING_ANSWERED: Final = Answered(_NO_FIELDS, 0, b"", b"", False, "")
 
 
 def develop(
-    tape: Tape, redaction: Redaction, *, tunnel: str, keeps_bodies: bool, limit: int
+    tape: Tape, redaction: Redaction, *, tunnel: str, limit: int
 ) -> tuple[Outline, Messages]:
     """The outline and the messages of ``tape`` as it is now; they share parts with those of other
-    tapes. ``limit`` bounds what is decoded."""
-    look_through(tape, redaction)
+    tapes. ``limit`` bounds what is decoded; 0: no bodies are kept."""
+    if tape.request is not None or tape.response is not None:
+        look_through(tape, redaction)
     asked, answered = tape.asked or _NOTHING_ASKED, tape.answered or _NOTHING_ANSWERED
-    room = limit if keeps_bodies else 0
     kind = tape.kind
     if answered.has_events and kind == "http":
         kind = "events"
     up = down = _NO_BODY
     if kind == "http":
         if tape.up.size:
-            up = _body(tape.up, asked.coding, asked.kind, redaction, room)
+            up = _body(tape.up, asked.coding, asked.kind, redaction, limit)
         if tape.down.size:
-            down = _body(tape.down, answered.coding, b"", redaction, room)
+            down = _body(tape.down, answered.coding, b"", redaction, limit)
     elif kind == "events":
         if tape.up.size:
-            up = _body(tape.up, asked.coding, asked.kind, redaction, room)
-        down = _events(tape, answered.coding, redaction, keeps_bodies)
+            up = _body(tape.up, asked.coding, asked.kind, redaction, limit)
+        down = _events(tape, answered.coding, redaction, limit > 0)
     elif kind == "websocket":
-        up = _frames(tape.up, tape, redaction, keeps_bodies)
-        down = _frames(tape.down, tape, redaction, keeps_bodies)
+        up = _frames(tape.up, tape, redaction, limit > 0)
+        down = _frames(tape.down, tape, redaction, limit > 0)
     else:
         up, down = _unseen(tape.up, PLAIN_BYTES), _unseen(tape.down, PLAIN_BYTES)
     if answered.redacted:
@@ -130,7 +131,7 @@ def _body(side: Side, coding: bytes, kind: bytes, redaction: Redaction, room: in
         said, count = redaction.pairs(data)
     else:
         said, count = redaction.text(data, cut=cut)
-    return Body(data=said, cut=cut, decoded=decoded, redacted=count)
+    return Body(said, _NO_PARTS, cut, "", decoded, count)
 
 
 def _inflated(data: bytes, window: int, room: int) -> tuple[bytes, bool] | None:

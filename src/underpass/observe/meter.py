@@ -160,13 +160,15 @@ class Meter:
             self._month_ends = unix + seconds_to_next_month(unix) - 1
         up, down = tape.up.size, tape.down.size
         status = tape.status
-        tally = self._visitor(tape)
+        name = DENIED if tape.outcome == "denied" else tape.identity or tape.address or OTHERS
+        tally = self.visitors.get(name) or self._new_visitor(name)
         tally.requests += 1
         tally.bytes_up += up
         tally.bytes_down += down
         tally.classes[status // 100 if 100 <= status < 600 else 0] += 1
-        if tape.first is not None:
-            latency, seconds = tally.latency, tape.first - tape.begun
+        first = tape.first
+        if first is not None:
+            latency, seconds = tally.latency, first - tape.begun
             latency.counts[bucket_of(seconds)] += 1
             latency.total += seconds
         if self._month is not None:
@@ -236,15 +238,11 @@ class Meter:
                 )
             )
 
-    def _visitor(self, tape: Tape) -> Tally:
-        name = DENIED if tape.outcome == "denied" else tape.identity or tape.address or OTHERS
-        tally = self.visitors.get(name)
-        if tally is None and name != DENIED and len(self.visitors) >= MOST_VISITORS:
+    def _new_visitor(self, name: str) -> Tally:
+        """The row of a visitor that has none of its own yet; it may have to share one."""
+        if name != DENIED and len(self.visitors) >= MOST_VISITORS:
             name = OTHERS
-            tally = self.visitors.get(name)
-        if tally is None:
-            tally = self.visitors[name] = Tally()
-        return tally
+        return self.visitors.setdefault(name, Tally())
 
     def _use_bytes(self, count: int, unix: float) -> None:
         if self._month is not None and count:

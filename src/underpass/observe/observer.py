@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from underpass.decide.quotas import Measure
+from underpass.http.messages import RequestHead
 from underpass.observe.development import develop, look_through
 from underpass.observe.meter import Meter
 from underpass.observe.quota import OverQuota, Warned
@@ -109,10 +110,10 @@ class Observer:
 
     # What the gatehouse calls.
 
-    def begin(self, kind: str, address: str) -> Tape:
+    def begin(self, kind: str, address: str, request: RequestHead | None = None) -> Tape:
         """An exchange begins."""
-        at = self._wall_clock()
-        tape = Tape(0, kind, address, self.clock(), at, NOTHING, NOTHING, self._room)
+        at, room = self._wall_clock(), self._room
+        tape = Tape(0, kind, address, self.clock(), at, NOTHING, NOTHING, room, request)
         self._live.add(tape)
         if self._watches_flight:
             self.reach(Measure.IN_FLIGHT, len(self._live))
@@ -232,13 +233,7 @@ class Observer:
         """What is kept of ``tape`` as it is now."""
         if not tape.id:
             tape.id = self._ids.new(tape.at)
-        return develop(
-            tape,
-            self._redaction,
-            tunnel=self.tunnel,
-            keeps_bodies=self.capture is Capture.FULL,
-            limit=BODY_BYTES,
-        )
+        return develop(tape, self._redaction, tunnel=self.tunnel, limit=self._room)
 
     def _keep(self, tapes: list[Tape]) -> None:
         writer = self._writer
@@ -246,12 +241,14 @@ class Observer:
         if writer.is_full:
             writer.drop(len(tapes))
             return
+        redaction, tunnel, limit, new_id = self._redaction, self.tunnel, self._room, self._ids.new
         together: list[Record] = []
         for tape in tapes:
-            record = outline, messages = self.developed(tape)
-            self._redacted += (
-                messages.redacted + messages.request.redacted + messages.response.redacted
-            )
+            if not tape.id:
+                tape.id = new_id(tape.at)
+            record = outline, messages = develop(tape, redaction, tunnel=tunnel, limit=limit)
+            if count := messages.redacted + messages.request.redacted + messages.response.redacted:
+                self._redacted += count
             if tape.is_written or tape.ended is None:
                 # What was written down while it lasted is replaced by what it came to.
                 tape.is_written = True

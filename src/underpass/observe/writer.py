@@ -158,7 +158,7 @@ class CaptureWriter:
             tunnel = records[0][0].tunnel
             batches = self._batches.setdefault(tunnel, [])
             for record in records:
-                if self.is_full:
+                if self._waiting >= MOST_WAITING_BYTES:
                     self.dropped += 1
                     continue
                 added = batches[-1].add(record) if batches else 0
