@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -227,3 +229,26 @@ async def test_a_wireguard_interface_of_others_is_told(stage: Stage, theirs: Sta
                 break
     assert where[f"interface {name}"]["exposes"] == "the interface to 0 peers"
     assert where[f"interface {name}"]["risks"]
+
+
+@pytest.mark.root
+async def test_a_program_of_another_user_and_of_another_network_is_told_with_its_owner(
+    stage: Stage, theirs: Start
+) -> None:
+    chisel = engines_bin() / "chisel"
+    if not chisel.exists():
+        why = "no chisel: make engines"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    with tempfile.TemporaryDirectory(prefix="up-") as place:
+        os.chmod(place, 0o755)  # where another user may enter, unlike our own
+        shutil.copy(chisel, place)
+        pid = await theirs(
+            *("unshare", "--net", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+            *(f"{place}/chisel", "client", "--auth", f"me:{SECRET}", f"http://{NOWHERE}"),
+            "R:8080:localhost:3001",
+            path=Path("/usr/bin"),
+        )
+        found = await seen(stage, pid)
+        assert (found["engine"], found["exposes"]) == ("chisel", "localhost:3001")
+        assert found["owner"] == pwd.getpwuid(65_534).pw_name
+        assert IN_WORDS in found["risks"]
