@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.e2e.preflight.corpus import DANGEROUS
+from tests.guard.preflight.test_recorded import RECORDED
 
 from underpass.guard.preflight.asks import FOLLOWING, WEB
 from underpass.guard.preflight.services import SERVICES
@@ -16,9 +19,38 @@ CODES = {sign.code for sign in WEB_SIGNS} | {service.code for service in SERVICE
 OTHERS = {"mcp-tools", "database-mysql", "debugger-debugpy", "oauth-origin-missing"}
 
 
+RUN = {code for program in DANGEROUS for code in program.finds}
+RUN |= {"underpass-control", "underpass-metrics", "oauth-origin-missing"}
+"""Shown by the programs themselves, in ``tests/e2e/preflight``."""
+DOCUMENTED = {
+    "agent-comfyui",
+    "agent-lm-studio",
+    "agent-ollama",
+    "database-couchdb",
+    "database-mongodb",
+    "machine-kubelet",
+    "machine-kubernetes",
+    "metadata-service",
+    "notebook-code-server",
+    "shell-gotty",
+    "shell-ttyd",
+}
+
+
 @pytest.mark.parametrize("code", sorted(CODES | OTHERS))
-def test_each_finding_is_on_the_page(code: str):
-    assert f"| `{code}` |" in PAGE
+def test_each_finding_is_on_the_page_with_how_it_is_known(code: str):
+    recorded = {code for program in RECORDED for code in program["finds"]}
+    how = "run" if code in RUN else "recorded" if code in recorded else "documented"
+    (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{code}` |")]
+    assert line.endswith(f" | {how} |")
+    assert (how == "documented") == (code in DOCUMENTED)
+
+
+@pytest.mark.parametrize("program", RECORDED, ids=lambda program: program["program"])
+def test_each_recording_is_on_the_page(program: dict[str, Any]):
+    finds = ", ".join(f"`{code}`" for code in program["finds"]) or "nothing"
+    facts = (program["program"], program["version"], program["on"], finds, program["setting"])
+    assert "| " + " | ".join(facts) + " |" in PAGE
 
 
 @pytest.mark.parametrize("ask", [*WEB, *(each.ask for each in FOLLOWING)], ids=lambda ask: ask.name)

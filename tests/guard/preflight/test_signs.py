@@ -1,13 +1,15 @@
 """Every sign is shown by an answer as its program gives it, and by no answer that is nearly one.
 
 Programs that packages bring run for real in ``tests/e2e/preflight``; the answers here are those of
-programs that no package brings, cut to what tells.
+programs that no package brings, cut to what tells; ``test_recorded`` has those of programs that
+are too heavy to run.
 """
 
 from __future__ import annotations
 
 import pytest
 from tests.e2e.preflight.corpus import DANGEROUS
+from tests.guard.preflight.test_recorded import RECORDED
 
 from underpass.guard.preflight.asks import FOLLOWING, WEB
 from underpass.guard.preflight.findings import Finding
@@ -159,6 +161,12 @@ def test_the_same_is_nothing_when_it_is_refused_or_elsewhere(
         ("page", b'<title>MCP Inspector</title><div id="root">'),
         ("page", b"<title>About the MCP Inspector</title><div id=root>"),
         ("jupyter", b'{"default":"python3"}'),
+        ("page", b'<marimo-version data-version="0.25.2" hidden>{"mode": "read"}'),
+        ("page", b'<title>About marimo</title> "mode": "edit"'),
+        ("node-red", b'{"httpNodeRoot":"/","version":"4"}'),
+        ("chroma", b'{"tenant":"t","databases":"none"}'),
+        ("page", b'<title>Index of /home</title><style type="text/css">i { display: none }'),
+        ("page", b'<div class="meta"><div id="summary">three files</div></div>'),
         ("jupyter", b'{"message":"Forbidden","reason":null}'),
         ("version", b'{"ApiVersion":"1.41","MinAPIVersion":"1.12","Components":[]}'),
         ("version", b'{"version":"1.2.3"}'),
@@ -177,9 +185,9 @@ def test_what_is_nearly_a_sign_is_none(name: str, body: bytes):
 
 
 def test_every_sign_is_shown_by_an_answer_here_or_by_a_program_of_the_corpus():
-    shown = {code for code, *_ in ANSWERS} | {
-        code for program in DANGEROUS for code in program.finds
-    }
+    shown = {code for code, *_ in ANSWERS}
+    shown |= {code for program in DANGEROUS for code in program.finds}
+    shown |= {code for program in RECORDED for code in program["finds"]}
     assert {sign.code for sign in WEB_SIGNS} <= shown
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -78,31 +79,45 @@ class OriginAway(Exception):
 async def look(subject: Subject, *, seconds: float = PREFLIGHT_SECONDS) -> Looked:
     """Look at an origin. Raises ``OriginAway`` when it takes no connection."""
     loop = asyncio.get_running_loop()
+    started, is_whole = loop.time(), True
+    async with _looking_at(subject) as looking:
+        try:
+            async with asyncio.timeout(seconds):
+                await looking.connect()
+                await looking.run()
+        except TimeoutError:
+            is_whole = False
+            if not looking.is_reached:
+                raise OriginAway from None
+    return Looked(looking.judged(), looking.asked, loop.time() - started, is_whole)
+
+
+async def ask_all(subject: Subject) -> tuple[Seen, ...]:
+    """What an HTTP origin answers to every question, unjudged: to be written down."""
+    async with _looking_at(subject) as looking:
+        await looking.run()
+        return tuple(looking.answers)
+
+
+@asynccontextmanager
+async def _looking_at(subject: Subject) -> AsyncIterator[_Looking]:
+    loop = asyncio.get_running_loop()
     watch = HangupWatch(loop)
     source = OriginSource(loop.time) if subject.peer == "machine" else None
     dialler = OriginDialler(subject.origin, loop, Books(), watch, subject.permit, source)
-    looking = _Looking(subject, dialler)
-    started, is_whole = loop.time(), True
     try:
-        async with asyncio.timeout(seconds):
-            await looking.connect()
-            await looking.run()
-    except TimeoutError:
-        is_whole = False
-        if not looking.is_reached:
-            raise OriginAway from None
+        yield _Looking(subject, dialler)
     finally:
         dialler.close()
         await dialler.wait_closed()
         watch.close()
-    return Looked(looking.judged(), looking.asked, loop.time() - started, is_whole)
 
 
 class _Looking:
     def __init__(self, subject: Subject, dialler: OriginDialler) -> None:
         self._subject = subject
         self._dialler = dialler
-        self._answers: list[Seen] = []
+        self.answers: list[Seen] = []
         self._found: list[Finding] = []
         self._askers: list[WebAsker] = []
         self._where = f"connect {subject.origin.address}"
@@ -115,7 +130,7 @@ class _Looking:
 
     def judged(self) -> tuple[Finding, ...]:
         """Everything found so far, each code once."""
-        every = (*judge(self._answers, WEB_SIGNS), *self._found)
+        every = (*judge(self.answers, WEB_SIGNS), *self._found)
         every = (*finding_of_claim(every), *every)
         return tuple({each.code: each for each in reversed(every)}.values())[::-1]
 
@@ -146,8 +161,8 @@ class _Looking:
                 await _together(self._look_at_web(self._plain), self._look_at_web_by_tls())
             return
         await self._look_at_web(self._plain)
-        spoke = any(seen.status for seen in self._answers)
-        if not spoke or any(MONGODB_ON_HTTP in seen.body for seen in self._answers):
+        spoke = any(seen.status for seen in self.answers)
+        if not spoke or any(MONGODB_ON_HTTP in seen.body for seen in self.answers):
             self._found += await ask_services(self._plain, self._where)
 
     async def _look_at_web_by_tls(self) -> None:
@@ -181,17 +196,17 @@ class _Looking:
         seen = await web.ask(ask, base)
         if seen is None:
             return
-        self._answers.append(seen)
+        self.answers.append(seen)
         if ask is _PAGE and seen.status in _REDIRECTS:
             target = _path_in(seen.header("location").decode("latin-1"), base + "/")
             if target:
                 again = await web.ask(replace(ask, target=target))
                 if again is not None:
-                    self._answers.append(again)
+                    self.answers.append(again)
 
     async def _ask_following(self, web: WebAsker, bases: tuple[str, ...]) -> None:
         for following in FOLLOWING:
-            for seen in tuple(self._answers):
+            for seen in tuple(self.answers):
                 if seen.name == following.after and following.holds in seen.body:
                     base = seen.where.removeprefix("GET ").removesuffix("/version")
                     await self._ask(web, following.ask, base if base in bases else "")

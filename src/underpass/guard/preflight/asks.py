@@ -59,6 +59,7 @@ WEB: Final = (
     Ask("wetty", "/wetty", "WeTTY: its page; a shell begins with a WebSocket"),
     # Notebooks
     Ask("jupyter", "/api/kernelspecs", "Jupyter: lists what could be started; starts nothing"),
+    Ask("node-red", "/settings", "Node-RED: its editor's settings; deploys nothing"),
     # Debuggers
     Ask("werkzeug", "/?__debugger__=yes&cmd=resource&f=debugger.js", "Werkzeug: a static script"),
     Ask("werkzeug-console", "/console", "Werkzeug: the page; runs nothing without a command"),
@@ -67,6 +68,7 @@ WEB: Final = (
     Ask("actuator", "/actuator", "Spring: the index; no dump is taken"),
     # Databases and their pages
     Ask("couchdb", "/_all_dbs", "CouchDB: lists names"),
+    Ask("chroma", "/api/v2/auth/identity", "Chroma: who one is to it; reads no collection"),
     Ask("phpmyadmin", "/phpmyadmin/", "phpMyAdmin: the page for signing in"),
     Ask("adminer", "/adminer.php", "Adminer: the page for signing in"),
     Ask("adminer-directory", "/adminer/", "Adminer: the page for signing in"),

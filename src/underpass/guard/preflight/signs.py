@@ -53,6 +53,11 @@ class Sign:
             told.append("JSON with " + ", ".join(self.members))
         return Finding(self.code, self.what, seen.where + seen.how, "; ".join(told), self.hint)
 
+    def spans(self, seen: Seen) -> list[tuple[int, int]]:
+        """Where in the body of ``seen`` its patterns are, for whoever keeps no more than that."""
+        matches = (re.search(pattern.encode(), seen.body) for pattern in self.body)
+        return [match.span() for match in matches if match is not None]
+
     def _has_members(self, seen: Seen) -> bool:
         if not self.members:
             return True

@@ -1,9 +1,10 @@
 """The table of signs: what shows an HTTP program that strangers must not have.
 
 Patterns are of what the program's own pages and answers hold as structure (a script's variable, a
-member's name, a form's field), seen in the versions that ``tests/e2e/preflight`` runs; where no
-package ships the program, as its own sources write it. A page that talks *about* one of these
-programs holds its name, and none of these.
+member's name, a form's field), seen in the versions that ``tests/e2e/preflight`` runs or
+``tools/preflight/record.py`` recorded; where no registry brings the program, as its own sources and
+documentation have it. A page that talks *about* one of these programs holds its name, and none of
+these.
 """
 
 from __future__ import annotations
@@ -53,6 +54,21 @@ NOTEBOOKS: Final = (
         ("jupyter",),
         BROWSER,
         members={"default": str, "kernelspecs": dict},
+    ),
+    Sign(
+        "notebook-marimo",
+        "a marimo editor that asks for no token",
+        ("page",),
+        BROWSER,
+        # An application (``marimo run``) has the mode "read".
+        body=(r'"mode": "(?:edit|home)"', r"<marimo-version data-version="),
+    ),
+    Sign(
+        "notebook-node-red",
+        "a Node-RED editor that asks for no password",
+        ("node-red",),
+        BROWSER,
+        members={"httpNodeRoot": str, "version": str, "editorTheme": dict},
     ),
     Sign(
         "notebook-code-server",
@@ -129,6 +145,13 @@ DATABASES: Final = (
         BEARER,
         fields={"server": r"CouchDB/"},
         body=(r"\A\s*\[",),
+    ),
+    Sign(
+        "database-chroma",
+        "a Chroma that asks for no token",
+        ("chroma",),
+        BEARER,
+        members={"user_id": str, "tenant": str, "databases": list},
     ),
     Sign(
         "database-etcd",
@@ -217,7 +240,11 @@ _LISTED: Final = "files-listed", "a directory with all its files listed", ("page
 FILES: Final = (
     # python -m http.server, and the like
     Sign(*_LISTED, body=(_TITLE + r"Directory listing for /", r"<h1>Directory listing for /")),
-    # nginx, Apache, lighttpd, npm's http-server
+    # npm's http-server, whose names come behind 100 KB of icons
+    Sign(*_LISTED, body=(_TITLE + r"Index of /", r'<style type="text/css">i\.icon \{ display')),
+    # Caddy, rclone
+    Sign(*_LISTED, body=(r'<div class="meta">\s*<div id="summary">', r'<tr class="file">')),
+    # nginx, Apache, lighttpd
     Sign(*_LISTED, body=(_TITLE + r"Index of /", r"<h[12]>Index of /", r'<a href="')),
     # npm's serve
     Sign(*_LISTED, body=(_TITLE + r"Files within ", r'<ul id="files"')),
