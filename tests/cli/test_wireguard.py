@@ -74,6 +74,16 @@ def test_the_example_is_a_network_that_needs_its_keys_and_nothing_else(
     assert [host["meets"] for host in hosts] == [["laptop", "ci"], ["relay"], ["relay"]]  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("command", ["up", "status", "witness"])
+def test_a_namespace_that_is_not_there_is_told_as_such(
+    command: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(capsys, "keys", str(file))
+    error = told(capsys, command, str(file), "laptop", "--netns", "nowhere", code=2)["error"]
+    assert error["code"] == "engine-option-invalid"  # type: ignore[index]
+    assert "there is no namespace nowhere" in error["message"]  # type: ignore[index]
+
+
 def test_no_private_key_is_ever_printed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keys = file.with_suffix(".keys")
     said = ""
@@ -106,7 +116,7 @@ def test_no_private_key_is_ever_printed(file: Path, capsys: pytest.CaptureFixtur
         (("up", "mesh.toml", "nobody"), "topology-host-unknown"),
         (("up", "mesh.toml", "relay", "--interface", "-x"), "engine-option-invalid"),
         (("witness", "mesh.toml", "relay", "--netns", "../x"), "engine-option-invalid"),
-        (("witness", "mesh.toml", "relay", "--netns", "underpass-none"), "listen-refused"),
+        (("witness", "mesh.toml", "relay", "--netns", "underpass-none"), "engine-option-invalid"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_code(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import tempfile
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from underpass.api.places import runtime_dir
-from underpass.cli.errors import ListenRefused
 from underpass.cli.running import Stop
 from underpass.cli.terminal import json_line, prose, result
 from underpass.cli.topologies import SCHEMA, load_network
@@ -20,9 +20,10 @@ from underpass.drivers.errors import EngineMissing
 from underpass.drivers.orphans import claim, sweep
 from underpass.drivers.plans import Site
 from underpass.drivers.registry import load
+from underpass.drivers.wireguard.errors import InterfaceRefused
 from underpass.drivers.wireguard.health import Finding
 from underpass.drivers.wireguard.member import Member, Membership, serve_witness
-from underpass.drivers.wireguard.place import Place
+from underpass.drivers.wireguard.place import Place, require_namespace
 from underpass.drivers.wireguard.settings import WireGuardSettings
 from underpass.drivers.wireguard.witness import PORT
 from underpass.guard.private_files import private_directory
@@ -63,6 +64,7 @@ class Teller:
 async def take_part(options: Mapping[str, str], *, guarded: bool, as_json: bool) -> int:
     """Take part until a signal; returns the exit code."""
     settings = WireGuardSettings.parse(options)
+    require_namespace(settings.netns)
     topology, _ = load_network(settings.topology, settings.keys)
     topology.host(settings.host)
     directory = _own_directory()
@@ -103,8 +105,7 @@ async def _until_asked(member: Member, teller: Teller, interface: str) -> int:
                 if teller.ended.done():
                     raise teller.ended.result()
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise ListenRefused(f"the tunnel address, port {PORT}", why) from error
+            raise _no_witness(interface, error) from error
         finally:
             starting.cancel()
             asked.cancel()
@@ -116,6 +117,7 @@ async def _until_asked(member: Member, teller: Teller, interface: str) -> int:
 async def be_witness(options: Mapping[str, str], *, as_json: bool) -> int:
     """Be a witness until a signal; returns the exit code."""
     settings = WireGuardSettings.parse(options)
+    require_namespace(settings.netns)
     topology, _ = load_network(settings.topology, settings.keys)
     address = topology.host(settings.host).address
     directory = _own_directory()
@@ -125,8 +127,8 @@ async def be_witness(options: Mapping[str, str], *, as_json: bool) -> int:
             try:
                 witness = await serve_witness(settings.files, place)
             except OSError as error:
-                why = (error.strerror or str(error)).lower()
-                raise ListenRefused(f"{address}, port {PORT}", why) from error
+                interface = settings.interface or f"upw-{topology.name}"
+                raise _no_witness(interface, error) from error
             try:
                 words = f"{address}:{PORT}"
                 Teller(settings.host, as_json=as_json).tell("up", words, address=words)
@@ -136,6 +138,15 @@ async def be_witness(options: Mapping[str, str], *, as_json: bool) -> int:
         return stop.exit_code
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _no_witness(interface: str, error: OSError) -> InterfaceRefused:
+    """Why nobody can listen for questions to the witness."""
+    if error.errno == errno.EADDRINUSE:
+        why = f"port {PORT} at its address is taken: this host takes part already"
+        return InterfaceRefused(interface, why, "end the other `underpass wg up`, or its witness")
+    why = f"nobody can listen at its address: {(error.strerror or str(error)).lower()}"
+    return InterfaceRefused(interface, why, "look what holds the address: ip address")
 
 
 def _own_directory() -> Path:

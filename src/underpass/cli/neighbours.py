@@ -16,7 +16,7 @@ from underpass.drivers.wireguard.configs import wanted_device
 from underpass.drivers.wireguard.control import UapiControl, WgControl
 from underpass.drivers.wireguard.device import Device, Peer, WantedPeer, active_key
 from underpass.drivers.wireguard.health import Finding
-from underpass.drivers.wireguard.place import Place
+from underpass.drivers.wireguard.place import Place, require_namespace
 from underpass.drivers.wireguard.settings import WireGuardSettings
 from underpass.drivers.wireguard.watch import PROBE_SECONDS, Watch
 
@@ -29,6 +29,7 @@ EXIT_UNHEALTHY: Final = 5
 async def tell_status(options: Mapping[str, str], *, as_json: bool) -> int:
     """Look, and tell; returns the exit code. Raises ``InterfaceRefused`` where none is up."""
     settings = WireGuardSettings.parse(options)
+    require_namespace(settings.netns)
     topology, keyring = load_network(settings.topology, settings.keys)
     me = topology.host(settings.host)
     wanted = wanted_device(topology, keyring, me.name, resolved={})

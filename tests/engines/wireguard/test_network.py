@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -301,6 +303,24 @@ async def test_a_killed_process_leaves_rules_that_its_successor_removes(net: Wir
     assert tables.count("underpass_wg") == 1
     assert await relay.stop() == 0
     assert left_over(net) == []
+
+
+async def test_a_host_takes_part_once(net: WireGuardNet) -> None:
+    net.write()
+    net.make_keys()
+    await net.up("relay")
+    words = ("wg", "up", str(net.file), "relay", "--netns", net.relay.name, "--interface", "up-too")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "underpass", *words, "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "UNDERPASS_RUNTIME_DIR": str(net.runtime)},
+    )
+    async with asyncio.timeout(PATIENCE):
+        said, _ = await process.communicate()
+    error = json.loads(said)["error"]
+    assert error["code"] == "interface-refused"
+    assert "takes part already" in error["message"]
+    assert error["hint"] == "end the other `underpass wg up`, or its witness"
 
 
 async def test_a_killed_wireguard_go_is_started_again(net: WireGuardNet) -> None:

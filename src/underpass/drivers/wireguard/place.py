@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+from underpass.drivers.errors import EngineOptionInvalid
 from underpass.drivers.process import minimal, run_to_end
 
 Made = TypeVar("Made")
@@ -28,6 +29,13 @@ CAP_NET_ADMIN: Final = 12
 COMMAND_SECONDS: Final = 10.0
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+def require_namespace(name: str) -> None:
+    """Raise ``EngineOptionInvalid`` where a network namespace is named that is not there."""
+    if name and not (NAMESPACES / name).exists():
+        why = f"there is no namespace {name}: ip netns list"
+        raise EngineOptionInvalid("wireguard", "netns", why)
 
 
 def is_namespace_name(text: str) -> bool:
