@@ -46,6 +46,7 @@ test-engines: setup packages engines clients ## run the drivers' suites over the
 conformance: setup packages engines clients ## the same, and write what each engine could do into docs/
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup tests/engines \
 	  --conformance docs/conformance.json
+	$(BIN)/python -m tools.engines.alone docs/alone.json
 	$(BIN)/python tools/docs.py write
 
 check: lint types floors docs-check ## judge, and change nothing

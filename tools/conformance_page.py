@@ -79,8 +79,8 @@ cannot be tried here.
 """
 
 
-def page(found: Mapping[str, Any]) -> str:
-    """The page for what ``found`` holds under ``engines``."""
+def page(found: Mapping[str, Any], alone: Mapping[str, Mapping[str, float | None]]) -> str:
+    """The page for what ``found`` holds under ``engines``, with the times of ``alone`` beside."""
     engines: Mapping[str, Any] = found["engines"]
     names = sorted(engines, key=lambda name: (name != "relay", name))
     reasons: list[str] = []
@@ -97,7 +97,47 @@ def page(found: Mapping[str, Any]) -> str:
     for key, label in TIMES:
         measured = [engines[name]["measured"].get(key) for name in names]
         lines.append(_row([label, *("—" if it is None else f"{it:.1f}" for it in measured)]))
+    lines += _beside(engines, alone)
     return "\n".join(lines) + "\n"
+
+
+BESIDE: Final = (
+    ("live", "open to live"),
+    ("dead path", "dead path noticed"),
+    ("recovered", "live again"),
+    ("frozen far end", "frozen far end noticed"),
+    ("thawed", "live again"),
+)
+
+_ALONE: Final = """
+## Ours beside theirs
+
+The same programs on the same benches, run by hand with the words that our drivers plan (keepalives
+included: ssh has none of its own) and nobody to watch them: `python -m tools.engines.alone
+docs/alone.json`. Seconds, ours / theirs. *Noticed* is what the program said, or its end, and for
+ours also what the proofs said; *live* is for ours a proof, for theirs an answer to a visitor.
+**never**: it had ended, or had said or done nothing for 45 s. Our own relay has nobody beside it;
+Tailscale's and WireGuard's daemons run without us anyway: what they notice is their own word above.
+"""
+
+
+def _beside(
+    engines: Mapping[str, Any], alone: Mapping[str, Mapping[str, float | None]]
+) -> Iterable[str]:
+    names = sorted(alone)
+    yield _ALONE
+    yield _row(["", *names])
+    yield _row(["---"] * (len(names) + 1))
+    for key, label in BESIDE:
+        cells = []
+        for name in names:
+            ours, theirs = engines[name]["measured"].get(key), alone[name].get(key)
+            cells.append(f"{_seconds(ours, '—')} / {_seconds(theirs, '**never**')}")
+        yield _row([label, *cells])
+
+
+def _seconds(seconds: float | None, otherwise: str) -> str:
+    return otherwise if seconds is None else f"{seconds:.1f}"
 
 
 def _cell(result: Mapping[str, str] | None, reasons: list[str]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -44,7 +45,8 @@ def test_what_worked_what_did_not_and_why_are_told_apart(tool: ModuleType) -> No
                 },
                 "relay": {"version": "", "tests": {}, "measured": {}},
             }
-        }
+        },
+        {"bore": {"live": 0.15, "recovered": None}},
     )
     lines = text.splitlines()
     start = lines.index("|  | relay | bore |")
@@ -54,3 +56,16 @@ def test_what_worked_what_did_not_and_why_are_told_apart(tool: ModuleType) -> No
     ]
     assert "1. It has no secret" in lines
     assert "| open to live | — | 0.2 |" in lines
+    assert "| open to live | 0.2 / 0.1 |" in lines
+    assert "| live again | — / **never** |" in lines
+
+
+def test_an_engine_is_beside_itself(tool: ModuleType) -> None:
+    """What was measured alone was measured by us, too, under the same name."""
+    docs = SCRIPT.parents[1] / "docs"
+    ours = json.loads((docs / "conformance.json").read_text("utf-8"))["engines"]
+    alone = json.loads((docs / "alone.json").read_text("utf-8"))
+    keys = [key for key, _ in tool.BESIDE]
+    for name, theirs in alone.items():
+        assert set(keys) <= theirs.keys()
+        assert all(ours[name]["measured"][key] is not None for key in keys), name
