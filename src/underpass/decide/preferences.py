@@ -211,7 +211,7 @@ PREFERENCES: Final = (
     ),
     Preference(
         -15,
-        _ways("ngrok-paid"),
+        _ways("ngrok-paid", "ngrok-tcp-reserved"),
         lambda c: not (c.need.own_domain or c.need.demo),
         "costs money",
     ),
