@@ -275,8 +275,11 @@ def test_a_program_that_hangs_does_not_hold_advice_up(path, quotas, monkeypatch)
     path("cloudflared", "exec /bin/sleep 60")
     path("ssh", "exec /bin/sleep 60")
     started = time.monotonic()
-    here = look(dict(os.environ), quotas)
+    said: list[str] = []
+    here = look(dict(os.environ), quotas, said.append)
     assert time.monotonic() - started < 10
+    assert "cloudflare" in said[0]
+    assert "ssh-service" in said[0]
     # Neither here nor not here: nobody said so in time.
     assert {"cloudflared", "ssh"} & {one.program for one in here.programs if one.version} == set()
 

@@ -135,7 +135,7 @@ def command(origin: str | None, for_agent: bool, as_json: bool, top: int, **para
 
     quotas = shipped_quotas()
     need = needed(origin, params)
-    here = _completed(look(os.environ, quotas), params, quotas)
+    here = _completed(look(os.environ, quotas, _note), params, quotas)
     advice = advise(need, here, quotas, datetime.now(UTC).date())
     if for_agent:
         json_line(told.compact_object(advice, top))
@@ -144,7 +144,11 @@ def command(origin: str | None, for_agent: bool, as_json: bool, top: int, **para
     else:
         result(told.text(advice, top))
         for caution in advice.cautions:
-            prose(f"note: {caution}")
+            _note(caution)
+
+
+def _note(said: str) -> None:
+    prose(f"note: {said}")
 
 
 def shipped_quotas() -> Quotas:

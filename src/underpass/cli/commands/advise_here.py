@@ -1,7 +1,7 @@
 """What is here: engines as their drivers find them, tunnels that are open, and names of variables.
 
-Nobody outside this machine is asked. All looking together takes at most ``SECONDS``; what has not
-answered by then is not known.
+Nobody outside this machine is asked. Each of two looks at all engines takes at most ``SECONDS``;
+what has not answered by then is not known, and said to be so.
 """
 
 from __future__ import annotations
@@ -33,10 +33,14 @@ SECONDS: Final = 2.0
 T = TypeVar("T")
 
 
-def look(environ: Mapping[str, str], quotas: Quotas) -> Here:
-    """Ask every driver, and every tunnel that is open here."""
+def look(
+    environ: Mapping[str, str], quotas: Quotas, tell: Callable[[str], None] = lambda said: None
+) -> Here:
+    """Ask every driver, and every tunnel that is open here; ``tell`` hears who did not answer."""
     seen = _survey(environ)
     detections, others = asyncio.run(_ask_drivers(environ))
+    if late := [engine for engine in BUILT_IN if engine not in detections]:
+        tell(f"not known in time, and so left out: {', '.join(late)}; ask again")
     programs = [_found(engine, one) for engine, one in detections.items()]
     signed_in = {engine for engine, one in detections.items() if one.signed_in}
     return Here(
@@ -56,10 +60,9 @@ async def _ask_drivers(
     with tempfile.TemporaryDirectory(prefix="underpass-") as directory:
         site = Site("advice", Path(directory), environment=dict(environ))
         drivers = [load(engine) for engine in BUILT_IN]
-        seen, theirs = await asyncio.gather(
-            _all(drivers, lambda driver: driver.detect(site)),
-            _all(drivers, lambda driver: driver.foreign(site)),
-        )
+        # One after the other: who looks at all processes takes the time of who waits for answers.
+        seen = await _all(drivers, lambda driver: driver.detect(site))
+        theirs = await _all(drivers, lambda driver: driver.foreign(site))
     others = [_foreign(one) for found in theirs.values() for one in found]
     return seen, others
 
