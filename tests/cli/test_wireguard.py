@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from underpass.cli.main import main
+from underpass.drivers.wireguard.errors import InterfaceRefused
 
 TEXT = """
 [network]
@@ -82,6 +83,22 @@ def test_a_namespace_that_is_not_there_is_told_as_such(
     error = told(capsys, command, str(file), "laptop", "--netns", "nowhere", code=2)["error"]
     assert error["code"] == "engine-option-invalid"  # type: ignore[index]
     assert "there is no namespace nowhere" in error["message"]  # type: ignore[index]
+
+
+def test_the_status_of_an_interface_that_is_not_up_says_how_to_bring_it_up(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(capsys, "keys", str(file))
+    words = ("status", str(file), "laptop", "--interface", "up-nobody")
+    error = told(capsys, *words, code=7)["error"]
+    assert error["code"] == "interface-refused"  # type: ignore[index]
+    assert error["hint"] == "bring it up: underpass wg up FILE HOST"  # type: ignore[index]
+
+
+def test_an_interface_is_never_refused_without_a_next_step() -> None:
+    assert InterfaceRefused("upw-a", "it is busy").hint == (
+        "see what is there: ip address show upw-a; wg show upw-a"
+    )
 
 
 def test_no_private_key_is_ever_printed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

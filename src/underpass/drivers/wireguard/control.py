@@ -21,6 +21,7 @@ from underpass.guard.secrets import Secret
 SOCKETS: Final = Path("/var/run/wireguard")
 ANSWER_SECONDS: Final = 3.0
 MAX_ANSWER: Final = 1 << 20
+BRING_IT_UP: Final = "bring it up: underpass wg up FILE HOST"
 
 
 class Control(Protocol):
@@ -69,7 +70,8 @@ class UapiControl:
             raise InterfaceRefused(self.interface, "its device does not answer") from None
         except (OSError, EOFError, asyncio.LimitOverrunError) as error:
             why = getattr(error, "strerror", None) or "it closed the connection"
-            raise InterfaceRefused(self.interface, f"no device answers ({why.lower()})") from None
+            told = f"no device answers ({why.lower()})"
+            raise InterfaceRefused(self.interface, told, BRING_IT_UP) from None
 
     def _judge(self, code: int) -> None:
         if code:
@@ -87,7 +89,7 @@ class WgControl:
         """See ``Control``."""
         code, lines = await self._place.run("wg", "show", self.interface, "dump")
         if code:
-            raise InterfaceRefused(self.interface, said(lines))
+            raise InterfaceRefused(self.interface, said(lines), BRING_IT_UP)
         return read_dump(lines)
 
     async def apply(self, changes: Sequence[Change]) -> None:

@@ -83,5 +83,6 @@ class InterfaceRefused(Setup):
 
     @property
     def hint(self) -> str | None:
-        """What to do, where it is known."""
-        return self.advice or None
+        """What to do, where it is known; else where to look."""
+        looks = f"ip address show {self.interface}; wg show {self.interface}"
+        return self.advice or f"see what is there: {looks}"
