@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import websockets.asyncio.client
@@ -33,6 +34,10 @@ from underpass.guard.holds import Hold
 from underpass.http.messages import RequestHead
 from underpass.http.websocket import close_frame
 from underpass.model.origin import parse_origin
+from underpass.observe.looking import Captures
+from underpass.observe.observer import Capture, Observer
+from underpass.observe.record import exchange_object
+from underpass.observe.writer import CaptureWriter
 from underpass.testing.clock import FakeClock, SteppedLoop, run_stepped
 
 PEER = Peer("203.0.113.9", 40_000)
@@ -514,3 +519,35 @@ async def test_an_event_streams_client_sees_no_end_but_a_reset(make_gatehouse: M
             with pytest.raises(ConnectionResetError):
                 await reader.read()
             writer.close()
+
+
+@BOTH
+def test_the_record_says_why_a_websocket_was_closed(how: str, tmp_path: Path) -> None:
+    async def main(loop: SteppedLoop) -> None:
+        admission = Admission()
+        writer = CaptureWriter(tmp_path / "captures.db")
+        observer = Observer("tools", writer=writer, capture=Capture.FULL, meter=None)
+        async with raw_origin(answering(SWITCHED % b"websocket")) as origin:
+            where = parse_origin(origin.text)
+            house = Gatehouse(
+                GatehouseSettings(where, where.kind, "tools", "i1", KEY),
+                Guard([admission]),
+                wall_clock=admission.clock.wall,
+                observer=observer,
+            )
+            visitor = RecordingVisitor()
+            carried = house.open_http(visitor, request(upgrade=b"websocket"), PEER)
+            await visitor.until(lambda visitor: visitor.head)
+            await admission.end(how, loop)
+            carried.visitor_left("visitor-left")
+            house.close()
+            await house.wait_closed()
+        await observer.close()
+        await writer.close()
+        with Captures(tmp_path / "captures.db") as captures:
+            (outline,) = captures.newest("tools", most=9)
+            seen = exchange_object(*captures.find(outline.key))
+        assert (seen["kind"], seen["outcome"], seen["code"]) == ("websocket", "broken", how)
+        assert [part["kind"] for part in seen["response"]["body"]["parts"]] == ["close"]
+
+    run_stepped(main)
