@@ -21,6 +21,7 @@ from tests.edges.ngrok import DOMAIN
 from tests.engines.ngrok.benches import AgentBench, NgrokBench, SdkBench
 
 from underpass.drivers.base import Counts
+from underpass.drivers.ngrok.faults import explain
 from underpass.drivers.plans import ForeignTunnel, Site
 from underpass.testing.driver_bench import PATIENCE, children
 from underpass.testing.driver_suite import bearer, change, gone, refusal, url_of
@@ -164,6 +165,24 @@ async def test_a_far_end_that_babbles_is_refused_in_time(bench: NgrokBench) -> N
     assert error.message.isprintable()
     assert error.code in {"engine-away", "engine-refused", "engine-keeps-ending", "timed-out"}
     assert await gone(lambda: bench.leftovers(before)) == []
+
+
+async def test_what_its_edge_answers_in_our_place_is_explained_and_is_no_open_gate(
+    bench: NgrokBench,
+) -> None:
+    async with HttpOrigin() as origin:
+        tunnel = await bench.open(f"{origin.port}")
+        bench.edge.refuse_visitors = 727
+        limited = await tunnel.control.prove()
+        bench.edge.refuse_visitors = 0
+        assert (await tunnel.control.prove()).ok
+        bench.edge.offline_status = 404
+        bench.edge.binds.clear()
+        offline = await tunnel.control.prove()
+    for verdict, number in ((limited, 727), (offline, 3200)):
+        assert verdict.layer == "relay", verdict.to_dict()
+        assert verdict.fault is not None
+        assert f"(ERR_NGROK_{number}); {explain(number).fix}" in verdict.fault.detail
 
 
 async def test_what_the_agent_says_is_not_believed_until_it_is_proved(bench: NgrokBench) -> None:
