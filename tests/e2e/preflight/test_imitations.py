@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.stage import Stage
 
+from underpass.gatehouse.preflight import look as looking
 from underpass.gatehouse.preflight.look import Looked, OriginAway, Subject, look
 from underpass.guard.gates import forge
 from underpass.guard.oauth.origin_gate import OriginOAuthGate
@@ -178,3 +179,32 @@ async def test_the_metrics_of_another_users_relay_are_found(stage: Stage, free_p
     done = await stage.run("open", str(free_port), "--public", "--for", "10m", "--json")
     found = [each["code"] for each in done.json["error"].get("findings", [])]
     assert (done.json["error"]["code"], found) == ("dangerous-origin", ["underpass-metrics"])
+
+
+async def test_an_origin_that_answers_slowly_is_waited_for():
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        if target == b"/pods":
+            await asyncio.sleep(2.5)  # longer than a first question waits
+        body = PODS if target == b"/pods" else b"not here"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with serving(slow) as port:
+        looked = await look_at(str(port))
+    assert (codes(looked), looked.is_whole) == (["machine-kubelet"], True)
+
+
+async def test_an_answer_that_never_comes_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(looking, "LATE_SECONDS", 0.5)
+
+    async def silent_about_pods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"/pods":
+            await reader.read()  # until preflight hangs up
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with serving(silent_about_pods) as port:
+        looked = await look_at(str(port))
+    assert (codes(looked), looked.is_whole) == ([], False)

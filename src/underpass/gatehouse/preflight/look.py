@@ -1,4 +1,4 @@
-"""One preflight: everything that is asked of one origin, within three seconds.
+"""One preflight: everything that is asked of one origin, within three seconds if it is quick.
 
 Whether it can be reached is found first, by connecting alone. Answers are judged as they are at the
 end of the time: an origin that does not answer is no danger yet, and says so by itself.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from underpass.gatehouse.books import Books
@@ -24,6 +25,7 @@ from underpass.gatehouse.preflight.ports import (
     ask_services,
     hear_greeting,
 )
+from underpass.gatehouse.preflight.questions import Questions
 from underpass.gatehouse.preflight.tools import find_tools, find_tools_by_events
 from underpass.gatehouse.preflight.web import Connect, WebAsker
 from underpass.gatehouse.preflight.wire import PlainWire, TlsWire, Wire, WireRefused
@@ -40,6 +42,9 @@ from underpass.model.origin import Kind, Origin
 
 PREFLIGHT_SECONDS: Final = 3.0
 """For all of it, in which a person waits for a URL."""
+
+LATE_SECONDS: Final = 8.0
+"""More, for an origin that has answered some of it and not all: it is slow, or has just started."""
 
 _PAGE: Final = WEB[0]
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -89,6 +94,12 @@ async def look(subject: Subject, *, seconds: float = PREFLIGHT_SECONDS) -> Looke
             is_whole = False
             if not looking.is_reached:
                 raise OriginAway from None
+        if looking.left and looking.answers:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LATE_SECONDS):
+                    await looking.wait_for_late()
+            is_whole = True
+        is_whole = is_whole and not looking.left
     return Looked(looking.judged(), looking.asked, loop.time() - started, is_whole)
 
 
@@ -120,6 +131,7 @@ class _Looking:
         self.answers: list[Seen] = []
         self._found: list[Finding] = []
         self._askers: list[WebAsker] = []
+        self._asked: list[Questions] = []
         self._where = f"connect {subject.origin.address}"
         self._speaks_first = False
         self.is_reached = False
@@ -127,6 +139,17 @@ class _Looking:
     @property
     def asked(self) -> int:
         return sum(asker.asked for asker in self._askers)
+
+    @property
+    def left(self) -> bool:
+        """Whether anything that was asked has no answer yet."""
+        return any(each.left for each in self._asked)
+
+    async def wait_for_late(self) -> None:
+        """Put what was not answered once more, and wait for longer."""
+        for questions in self._asked:
+            questions.web.patience = LATE_SECONDS
+            await self._put(questions)
 
     def judged(self) -> tuple[Finding, ...]:
         """Everything found so far, each code once."""
@@ -158,7 +181,9 @@ class _Looking:
         if self._subject.kind is Kind.TCP:
             self._found += await ask_services(self._plain, self._where)
             if not self._found:
-                await _together(self._look_at_web(self._plain), self._look_at_web_by_tls())
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._look_at_web(self._plain), name="underpass: plain")
+                    group.create_task(self._look_at_web_by_tls(), name="underpass: in TLS")
             return
         await self._look_at_web(self._plain)
         spoke = any(seen.status for seen in self.answers)
@@ -181,16 +206,26 @@ class _Looking:
         self._askers.append(web)
         openness = subject.openness
         bases = ("",) if openness.bytes else openness.bases
-        work = [self._ask(web, ask, base) for base in bases for ask in WEB]
-        work += [self._ask(web, replace(_PAGE, target=path), "") for path in openness.paths]
+        questions = Questions(web, bases)
+        self._asked.append(questions)
+        for base in bases:
+            for ask in WEB:
+                questions.add(base + ask.target, partial(self._ask, web, ask, base))
+        for path in openness.paths:
+            questions.add(path, partial(self._ask, web, replace(_PAGE, target=path), ""))
         declared = subject.origin.path if subject.kind is Kind.MCP else ""
         for path, is_declared in _mcp_paths(declared, bases, openness.paths).items():
-            work.append(self._note(find_tools(web, path, is_declared=is_declared)))
+            asks = partial(find_tools, web, path, is_declared=is_declared)
+            questions.add(path, partial(self._note, asks))
         events = [base + path for base in bases for path in tools.EVENTS_PATHS]
         for path in dict.fromkeys(filter(None, (declared, *openness.paths, *events))):
-            work.append(self._note(find_tools_by_events(web, connect, path)))
-        await _together(*work)
-        await self._ask_following(web, bases)
+            asks = partial(find_tools_by_events, web, connect, path)
+            questions.add(path, partial(self._note, asks))
+        await self._put(questions)
+
+    async def _put(self, questions: Questions) -> None:
+        await questions.put()
+        await self._ask_following(questions.web, questions.bases)
 
     async def _ask(self, web: WebAsker, ask: Ask, base: str) -> None:
         seen = await web.ask(ask, base)
@@ -211,8 +246,8 @@ class _Looking:
                     base = seen.where.removeprefix("GET ").removesuffix("/version")
                     await self._ask(web, following.ask, base if base in bases else "")
 
-    async def _note(self, finding: Coroutine[None, None, Finding | None]) -> None:
-        found = await finding
+    async def _note(self, asks: Callable[[], Coroutine[None, None, Finding | None]]) -> None:
+        found = await asks()
         if found is not None:
             self._found.append(found)
 
@@ -244,9 +279,3 @@ def _path_in(location: str, page: str) -> str:
     if not path.startswith("/") or path.startswith("//") or path == page:
         return ""
     return path if path.isascii() and path.isprintable() and " " not in path else ""
-
-
-async def _together(*work: Coroutine[None, None, None]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for number, each in enumerate(work):
-            group.create_task(each, name=f"underpass: preflight {number}")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from underpass.gatehouse.preflight.web import ASK_SECONDS, Connect, WebAsker
+from underpass.gatehouse.preflight.web import Connect, WebAsker
 from underpass.gatehouse.preflight.wire import Wire, WireRefused
 from underpass.guard.preflight import claims, tools
 from underpass.guard.preflight.findings import Finding
@@ -69,15 +69,18 @@ async def find_tools_by_events(web: WebAsker, connect: Connect, path: str) -> Fi
         return None
     web.asked += 1
     try:
-        async with asyncio.timeout(ASK_SECONDS):
+        async with asyncio.timeout(web.patience):
             wire = await connect()
     except (WireRefused, TimeoutError):
         return None
+    stream = _Stream(wire)
     try:
         wire.write(request)
-        async with asyncio.timeout(ASK_SECONDS):
-            return await _converse(web, _Stream(wire), path)
+        async with asyncio.timeout(web.patience):
+            return await _converse(web, stream, path)
     except TimeoutError:
+        if not stream.has_begun:
+            web.unanswered.add(path)
         return None
     finally:
         wire.close()
@@ -106,11 +109,14 @@ class _Stream:
         self._wire = wire
         self._parser = ResponseReader(b"GET")
         self._is_over = False
+        self.has_begun = False
+        """Anything has come."""
 
     async def read_until(self, enough: Callable[[bytes], bool]) -> None:
         """Read on until ``enough`` says so of all that came, or no more comes."""
         while not self._is_over and not enough(bytes(self.body)):
             data = await self._wire.read()
+            self.has_begun = True
             events = self._parser.receive_data(data) if data else self._parser.receive_eof()
             for event in events:
                 if isinstance(event, bytes):

@@ -47,8 +47,12 @@ class WebAsker:
         self._claim = claim
         self._claimed: set[tuple[str, str]] = set()
         self._turns = asyncio.Semaphore(at_once)
+        self.patience = ASK_SECONDS
+        """For one answer."""
         self.asked = 0
         """Requests sent so far."""
+        self.unanswered: set[str] = set()
+        """Where a question was put to which nothing came in time."""
 
     async def ask(self, ask: Ask, base: str = "") -> Seen | None:
         """What ``ask`` is answered below ``base``; None: no answer, or no stranger may ask."""
@@ -79,13 +83,16 @@ class WebAsker:
         async with self._turns:
             self.asked += 1
             try:
-                async with asyncio.timeout(ASK_SECONDS):
+                async with asyncio.timeout(self.patience):
                     wire = await self._connect()
             except (WireRefused, TimeoutError):
                 return None
             try:
                 wire.write(request + body)
-                return await _answer(wire, method.encode("ascii"), until)
+                return await _answer(wire, method.encode("ascii"), until, self.patience)
+            except TimeoutError:
+                self.unanswered.add(target)
+                return None
             finally:
                 wire.close()
 
@@ -117,13 +124,14 @@ class WebAsker:
 
 
 async def _answer(
-    wire: Wire, method: bytes, until: Callable[[bytes], bool]
+    wire: Wire, method: bytes, until: Callable[[bytes], bool], seconds: float
 ) -> tuple[int, Headers, bytes] | None:
+    """Raises ``TimeoutError`` when nothing at all has come."""
     parser = ResponseReader(method)
     head: ResponseHead | None = None
     raw, body = bytearray(), bytearray()
     try:
-        async with asyncio.timeout(ASK_SECONDS):
+        async with asyncio.timeout(seconds):
             while len(body) < MOST_BYTES and not until(bytes(body)):
                 data = await wire.read()
                 raw += data[: MOST_BYTES - len(raw)]
@@ -137,7 +145,9 @@ async def _answer(
                 if not data:
                     break
     except TimeoutError:
-        pass  # a stream goes on for ever: its beginning tells
+        if not raw:
+            raise
+        # A stream goes on for ever: its beginning tells.
     if head is not None:
         return head.status, head.headers, bytes(body[:MOST_BYTES])
     return (0, [], bytes(raw)) if raw else None
