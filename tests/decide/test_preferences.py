@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from underpass.decide.here import Here
-from underpass.decide.need import DAY, HOUR, Audience, Auth, Need, Task, Traffic
+from underpass.decide.here import Found, Here
+from underpass.decide.need import DAY, HOUR, Audience, Auth, Need, Task, Traffic, Visitor
 from underpass.decide.preferences import PREFERENCES
 
 SERVER = Here(own_server=True)
@@ -46,6 +46,8 @@ HOLDS = [
     (-10, "ssh-local", Need(**REACH), Here()),
     (-15, "ngrok-paid", Need(), Here()),
     (-5, "localhost-run", Need(seconds=2 * HOUR + 1), Here()),
+    (-20, "localhost-run", Need(seconds=DAY + 1), Here()),
+    (-10, "localhost-run", Need(monthly_bytes=10**9), Here()),
 ]
 
 
@@ -63,3 +65,10 @@ def test_answers_come_by_their_points(ask):
     for _, _, need, here in HOLDS:
         points = [answer.points for answer in ask(need, here).answers]
         assert points == sorted(points, reverse=True)
+
+
+def test_what_is_wanted_for_days_is_not_first_put_where_its_address_changes(ask):
+    month = Need(seconds=30 * DAY, monthly_bytes=20 * 10**9, visitor=Visitor.PROGRAM)
+    first, *others = ask(month, Here(looked=True, programs=(Found("ssh"),))).answers
+    assert first.way.stable_name
+    assert {"localhost-run", "cloudflare-quick"} <= {each.way.id for each in others}

@@ -17,6 +17,9 @@ from underpass.decide.rules import Case
 SIGN_UP_SECONDS: Final = 120
 INSTALL_SECONDS: Final = 60
 
+MUCH: Final = 10**9
+"""Bytes with which a limit of speed is felt: two hours, were it a megabit a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preference:
@@ -220,6 +223,18 @@ PREFERENCES: Final = (
         _ways("localhost-run"),
         lambda c: c.need.seconds is None or c.need.seconds > 2 * HOUR,
         "its name changes after a few hours",
+    ),
+    Preference(
+        -20,
+        _ways("localhost-run", "cloudflare-quick", "bore-pub", "ngrok-tcp"),
+        lambda c: c.need.is_lasting,
+        "wanted for days, and its address changes with each start",
+    ),
+    Preference(
+        -10,
+        _ways("localhost-run", "tailscale-funnel"),
+        lambda c: max(c.need.monthly_bytes, c.need.payload_bytes) >= MUCH,
+        "limits its speed, by a number that is not published",
     ),
 )
 
