@@ -7,6 +7,7 @@ import signal
 import ssl
 from contextlib import suppress
 
+import psutil
 import pytest
 import trustme
 from underpass_tests_kept import KeptTunnel
@@ -130,10 +131,21 @@ async def test_a_refusal_is_told_without_the_token_and_the_next_one_is_tried(
     assert await asyncio.wait_for(reaching, 5) == 130
 
 
-async def test_a_port_that_is_taken_is_told_with_its_address(relay, options):
+async def test_a_port_that_is_taken_is_told_with_its_holder(relay, options):
     port = int(relay.url.rpartition(":")[2])
-    with pytest.raises(ListenRefused, match=f"127.0.0.1:{port}"):
+    with pytest.raises(ListenRefused) as caught:
         await reach(options(listen=("127.0.0.1", port)))
+    assert caught.value.message == (
+        f"cannot listen on 127.0.0.1:{port}: held by {psutil.Process().name()} (pid {os.getpid()})"
+    )
+
+
+async def test_an_address_of_another_machine_is_told_without_asyncio_s_words(options):
+    with pytest.raises(ListenRefused) as caught:
+        await reach(options(listen=("203.0.113.9", 0)))
+    assert caught.value.message == (
+        "cannot listen on 203.0.113.9:0: cannot assign requested address"
+    )
 
 
 NO_RELAY = {"relay": None, "relay_ca": None, "relay_fingerprint": None}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 
-from underpass.cli.errors import ListenRefused
 from underpass.cli.failure import report
+from underpass.cli.listening import listen_refused
 from underpass.cli.options import format_address
 from underpass.cli.running import Stop
 from underpass.cli.terminal import json_line, prose, result
@@ -46,8 +46,7 @@ async def _listen(reacher: Reacher, options: ReachOptions) -> asyncio.Server:
     try:
         return await reacher.serve(host, port, tell)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ListenRefused(format_address(options.listen), why) from error
+        raise listen_refused(options.listen, error) from error
 
 
 def _tell_ready(address: str, options: ReachOptions) -> None:

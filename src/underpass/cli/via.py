@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from underpass.assembly.via import OpenVia, open_via
-from underpass.cli.errors import ListenRefused
+from underpass.cli.listening import listen_refused
 from underpass.cli.options import format_address
 from underpass.cli.running import Stop
 from underpass.cli.terminal import json_line, prose, result
@@ -47,8 +47,7 @@ async def _opened(opening: asyncio.Task[OpenVia], options: ViaOptions) -> OpenVi
     try:
         return await opening
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ListenRefused(format_address(options.listen), why) from error
+        raise listen_refused(options.listen, error) from error
 
 
 async def _keep(open_: OpenVia, asked: asyncio.Task[bool], options: ViaOptions) -> None:
