@@ -17,7 +17,13 @@ import pytest
 from tests.e2e.stage import Stage
 
 from underpass.gatehouse.preflight import look as looking
-from underpass.gatehouse.preflight.look import Looked, OriginAway, Subject, look
+from underpass.gatehouse.preflight.look import (
+    PREFLIGHT_SECONDS,
+    Looked,
+    OriginAway,
+    Subject,
+    look,
+)
 from underpass.guard.gates import forge
 from underpass.guard.oauth.origin_gate import OriginOAuthGate
 from underpass.guard.outcomes import Pass
@@ -77,7 +83,9 @@ async def serving(serve: Callable[..., object], *, tls: bool = False) -> AsyncIt
         yield server.sockets[0].getsockname()[1]
 
 
-async def look_at(origin: str, *gates: str, public: bool = True) -> Looked:
+async def look_at(
+    origin: str, *gates: str, public: bool = True, seconds: float = PREFLIGHT_SECONDS
+) -> Looked:
     plain, rules = parse_gates(gates)
     spec = TunnelSpec(parse_origin(origin), gates=plain, rules=rules, public=public)
     makers = {"oauth": lambda gate, materials: OriginOAuthGate()}
@@ -86,7 +94,8 @@ async def look_at(origin: str, *gates: str, public: bool = True) -> Looked:
     def admits(head: RequestHead) -> bool:
         return isinstance(guard.judge_http(head, Peer("203.0.113.77")), Pass)
 
-    return await look(Subject(spec.origin, spec.kind, spec.peer, openness_of(spec), None, admits))
+    subject = Subject(spec.origin, spec.kind, spec.peer, openness_of(spec), None, admits)
+    return await look(subject, seconds=seconds)
 
 
 def codes(looked: Looked) -> list[str]:

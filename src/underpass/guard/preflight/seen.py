@@ -39,5 +39,5 @@ class Seen:
         """The body as JSON; None for one that is none, or was cut."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None

@@ -133,7 +133,7 @@ def _answer(data: bytes, number: int) -> dict[str, Any] | None:
     for part in (data, *_events(data)):
         try:
             decoded = msgspec.json.decode(part)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if isinstance(decoded, dict) and decoded.get("id") == number and "method" not in decoded:
             return decoded
