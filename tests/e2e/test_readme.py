@@ -62,3 +62,20 @@ def test_make_targets_of_the_readme_exist():
 def test_linked_pages_exist():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (ROOT / target).is_file(), target
+
+
+def test_tests_that_pages_name_exist():
+    named = {
+        name for page in PAGES for name in re.findall(r"`(tests/[\w./]+?)/?`", page.read_text())
+    }
+    assert len(named) >= 10
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_exit_codes_that_the_unit_does_not_restart_are_those_nothing_mends():
+    """Usage, an absent name, a refusal, a conflict: see the table of commands."""
+    unit = (ROOT / "docs" / "examples.md").read_text()
+    assert re.findall(r"^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE) == ["2 3 4 9"]
+    table = (ROOT / "docs" / "commands.md").read_text()
+    for told in ("2 usage", "3 no such tunnel", "4 refused by policy or gate", "9 conflict"):
+        assert told in table.replace("\n", " ")
