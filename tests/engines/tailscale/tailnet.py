@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 from tests.edges.headscale import Headscale
 from tests.edges.tailscale import PATIENCE, Node, path_with_engines
 
 from underpass.drivers.tailscale.local_api import LocalApi
+from underpass.testing.driver_bench import DriverBench
 
 CUTS = "tailscaled ends a connection as soon as one side has said all"
 """Why half-close cannot be shown: its forwarding copies both ways and stops when one has ended."""
@@ -59,6 +62,27 @@ class Tailnet:
             node.stop()
         self.headscale.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class TailnetBench(DriverBench):
+    """Tunnels of a tailnet that is there already; visitors come from ``beta``."""
+
+    engine = "tailscale"
+
+    def __init__(self, home: Path, runtime: Path, tailnet: Tailnet) -> None:
+        super().__init__(home, runtime)
+        self.tailnet = tailnet
+
+    def variables(self) -> dict[str, str]:
+        """More variables of the user."""
+        return {}
+
+    async def start(self) -> None:
+        variables = {"PATH": path_with_engines(), **self.variables()}
+        self.stack.enter_context(mock.patch.dict(os.environ, variables))
+
+    async def connect(self, url: str) -> Wire:
+        return await visit(self.tailnet.beta, url)
 
 
 async def visit(node: Node, url: str) -> Wire:

@@ -102,15 +102,6 @@ class FunnelBench(DriverBench):
 
 
 class TestFunnel(DriverSuite):
-    @pytest.fixture
-    async def bench(
-        self, funnelled: Funnelled, tmp_path: Path, runtime: Path
-    ) -> AsyncIterator[DriverBench]:
-        made = FunnelBench(tmp_path, runtime)
-        made.tailnet = funnelled
-        async with made as bench:
-            yield bench
-
     async def test_tcp_goes_both_ways_and_its_end_is_passed_on(self, bench: DriverBench) -> None:
         raise SkipTest("a funnel brings TLS, so it is for HTTPS")
 

@@ -62,9 +62,7 @@ def interfaced() -> Iterator[Interfaced]:
 async def bench(
     interfaced: Interfaced, tmp_path: Path, runtime: Path
 ) -> AsyncIterator[RunningBench]:
-    made = RunningBench(tmp_path, runtime)
-    made.tailnet = interfaced
-    async with made as bench:
+    async with RunningBench(tmp_path, runtime, interfaced) as bench:
         yield bench
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from unittest import SkipTest, mock
+from unittest import SkipTest
 from urllib.parse import urlsplit
 
 import pytest
 from tests.edges.headscale import OPEN_POLICY
-from tests.edges.tailscale import QUIET, path_with_engines
-from tests.engines.tailscale.tailnet import CUTS, Tailnet, visit
+from tests.edges.tailscale import QUIET
+from tests.engines.tailscale.tailnet import CUTS, Tailnet, TailnetBench
 
 from underpass.drivers.tailscale import session
 from underpass.testing.driver_bench import PATIENCE, DriverBench, Options
@@ -30,25 +29,20 @@ ONLY_THE_TUNNEL = {
 }
 
 
-class PrivateBench(DriverBench):
-    engine = "tailscale"
+class PrivateBench(TailnetBench):
     variant = "private daemon"
     program = "tailscaled"
     quota_words = frozenset({"credential-refused"})
-    tailnet: Tailnet
+
+    def variables(self) -> dict[str, str]:
+        return {
+            **QUIET,
+            "SSL_CERT_FILE": str(self.tailnet.headscale.ca),
+            WRONG: f"hskey-auth-{'x' * 12}-{'y' * 64}",
+        }
 
     async def start(self) -> None:
-        self.stack.enter_context(
-            mock.patch.dict(
-                os.environ,
-                {
-                    **QUIET,
-                    "PATH": path_with_engines(),
-                    "SSL_CERT_FILE": str(self.tailnet.headscale.ca),
-                    WRONG: f"hskey-auth-{'x' * 12}-{'y' * 64}",
-                },
-            )
-        )
+        await super().start()
         self.key = self.home / "key"
         self.key.write_text(self.tailnet.key)
         self.key.chmod(0o600)
@@ -61,9 +55,6 @@ class PrivateBench(DriverBench):
             "witness": str(self.tailnet.beta.socket),
             "inbound": "policy",
         }
-
-    async def connect(self, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await visit(self.tailnet.beta, url)
 
     def secrets(self) -> dict[str, str]:
         return {"the key to join": self.tailnet.key}
@@ -98,24 +89,13 @@ class PrivateBench(DriverBench):
 
 
 class TestPrivate(DriverSuite):
-    @pytest.fixture
-    async def bench(
-        self, tailnet: Tailnet, tmp_path: Path, runtime: Path
-    ) -> AsyncIterator[DriverBench]:
-        made = PrivateBench(tmp_path, runtime)
-        made.tailnet = tailnet
-        async with made as bench:
-            yield bench
-
     async def test_tcp_goes_both_ways_and_its_end_is_passed_on(self, bench: DriverBench) -> None:
         raise SkipTest(CUTS)
 
 
 @pytest.fixture
 async def bench(tailnet: Tailnet, tmp_path: Path, runtime: Path) -> AsyncIterator[PrivateBench]:
-    made = PrivateBench(tmp_path, runtime)
-    made.tailnet = tailnet
-    async with made as bench:
+    async with PrivateBench(tmp_path, runtime, tailnet) as bench:
         yield bench
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest, mock
+from unittest import SkipTest
 
 import pytest
-from tests.edges.tailscale import PATIENCE, Node, path_with_engines
-from tests.engines.tailscale.tailnet import CUTS, Tailnet, visit
+from tests.edges.tailscale import PATIENCE, Node
+from tests.engines.tailscale.tailnet import CUTS, Tailnet, TailnetBench
 
 from underpass.drivers.observations import Carrying
 from underpass.drivers.tailscale import child
@@ -28,13 +27,8 @@ from underpass.testing.origins.http import HttpOrigin
 pytestmark = [pytest.mark.xdist_group("tailscale"), pytest.mark.timeout(120)]
 
 
-class RunningBench(DriverBench):
-    engine = "tailscale"
+class RunningBench(TailnetBench):
     variant = "running daemon"
-    tailnet: Tailnet
-
-    async def start(self) -> None:
-        self.stack.enter_context(mock.patch.dict(os.environ, {"PATH": path_with_engines()}))
 
     def options(self) -> Options:
         return {
@@ -42,9 +36,6 @@ class RunningBench(DriverBench):
             "witness": str(self.tailnet.beta.socket),
             "port": "80",
         }
-
-    async def connect(self, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await visit(self.tailnet.beta, url)
 
     def wrong_credential(self) -> Options:
         return {**self.options(), "socket": str(self.tailnet.stranger.socket)}
@@ -73,24 +64,13 @@ class RunningBench(DriverBench):
 
 
 class TestRunning(DriverSuite):
-    @pytest.fixture
-    async def bench(
-        self, tailnet: Tailnet, tmp_path: Path, runtime: Path
-    ) -> AsyncIterator[DriverBench]:
-        made = RunningBench(tmp_path, runtime)
-        made.tailnet = tailnet
-        async with made as bench:
-            yield bench
-
     async def test_tcp_goes_both_ways_and_its_end_is_passed_on(self, bench: DriverBench) -> None:
         raise SkipTest(CUTS)
 
 
 @pytest.fixture
 async def bench(tailnet: Tailnet, tmp_path: Path, runtime: Path) -> AsyncIterator[RunningBench]:
-    made = RunningBench(tmp_path, runtime)
-    made.tailnet = tailnet
-    async with made as bench:
+    async with RunningBench(tmp_path, runtime, tailnet) as bench:
         yield bench
 
 
