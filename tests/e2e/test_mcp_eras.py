@@ -78,7 +78,8 @@ async def test_a_client_that_tries_the_newest_era_first(stage: Stage, free_port:
     tunnel = await opened(stage, "stdio", SESSIONS, free_port)
     async with (
         asyncio.timeout(PATIENCE),
-        httpx2.AsyncClient(headers=tunnel.bearer, trust_env=False) as http,
+        # The first answer waits for the server's start, which httpx's usual five seconds may not.
+        httpx2.AsyncClient(headers=tunnel.bearer, trust_env=False, timeout=PATIENCE) as http,
         mcp.Client(streamable_http_client(f"{tunnel.url}/mcp", http_client=http)) as client,
     ):
         result = await client.call_tool("add", {"a": 2, "b": 40})
