@@ -122,6 +122,11 @@ REFUSALS = [
     ("Failed to read token file: open /x: no such file", "credential-missing", True),
     ("Tunnel credentials file '/x' doesn't exist or is not a file", "credential-missing", True),
     ("couldn't read tunnel credentials from /x", "credential-refused", True),
+    (
+        "The tunnel credentials file should be .json but you gave a .pem. The tunnel credentials",
+        "credential-refused",
+        True,
+    ),
     ("failed to request quick Tunnel: dial tcp: lookup", "far-end-unreachable", False),
     ("failed to parse quick Tunnel ID: invalid UUID length: 0", "quota-hit", True),
     (line("edge discovery: error looking up Cloudflare edge IPs"), "name-lookup-failed", False),

@@ -55,6 +55,15 @@ PLAIN: Final[tuple[tuple[str, Refusal], ...]] = (
         ),
     ),
     (
+        "The tunnel credentials file should be .json",
+        Refusal(
+            "credential-refused",
+            "the credentials file is a certificate",
+            "it is the JSON file that cloudflared tunnel create wrote, not cert.pem",
+            fatal=True,
+        ),
+    ),
+    (
         "failed to request quick Tunnel",
         Refusal(
             "far-end-unreachable",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -227,4 +228,5 @@ class LocalApi:
 def _why(error: httpx2.HTTPError) -> str:
     if isinstance(error, httpx2.TimeoutException):
         return f"it does not answer within {CALL_SECONDS:g} s"
-    return str(error) or type(error).__name__
+    # What a system call says begins with its number, which tells nobody anything.
+    return re.sub(r"\A\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
