@@ -65,7 +65,10 @@ async def test_loopback_is_known_by_name_without_a_resolver(
 
 
 async def test_service_on_ipv6_loopback_alone_is_found_and_remembered():
-    server = await asyncio.start_server(lambda reader, writer: writer.close(), "::1", 0)
+    try:
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "::1", 0)
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6 on loopback: {error}")  # containers often have none
     port = server.sockets[0].getsockname()[1]
     asked: list[str] = []
 
