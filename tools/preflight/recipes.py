@@ -32,8 +32,8 @@ class Recipe:
     name: str
     package: str
     """``npm:serve@14.2.7``, ``pypi:marimo==0.25.2``, ``debian:caddy`` (unpacked) or ``apt:`` (with
-    all that it needs, installed by hand), ``maven:spring``: the first is what it is, others that it
-    needs follow after spaces."""
+    all that it needs, installed by hand), ``maven:spring``, ``go:MODULE@v1``: the first is what it
+    is, others that it needs follow after spaces."""
     start: Callable[[Place], tuple[str, ...]]
     finds: tuple[str, ...] = ()
     """What preflight must say; () for a harmless one."""
@@ -204,6 +204,25 @@ RECIPES = (
                 "shown.launch(server_name='127.0.0.1', server_port=int(sys.argv[1]))\n",
             ),
         ),
+    ),
+    Recipe(
+        "ollama",
+        "go:github.com/ollama/ollama@v0.6.8",
+        lambda place: tuple(
+            _filled(
+                "env OLLAMA_HOST=127.0.0.1:{port} OLLAMA_MODELS={home} {kept}/ollama serve", place
+            )
+        ),
+        ("agent-ollama",),
+    ),
+    Recipe(
+        "ray",
+        "pypi:ray[default]==2.60.0",
+        pypi(
+            "ray start --head --block --num-cpus 1 --port 0 --include-dashboard true "
+            "--dashboard-host 127.0.0.1 --dashboard-port {port} --disable-usage-stats"
+        ),
+        ("machine-ray",),
     ),
     Recipe(
         "chroma",

@@ -59,6 +59,7 @@ def install(recipe: Recipe) -> Path:
     for package in recipe.package.split():
         registry, _, name = package.partition(":")
         ways = {"npm": _npm, "pypi": _pypi, "debian": _debian, "apt": _apt, "maven": _maven}
+        ways["go"] = _go
         ways[registry](kept, name)
     for module in recipe.builds:
         gyp = Path(shutil.which("npm") or "npm").resolve().parents[1] / "node_modules/node-gyp"
@@ -92,6 +93,10 @@ def _apt(kept: Path, name: str) -> None:
     _run(("dpkg", "-s", name), kept)
 
 
+def _go(kept: Path, name: str) -> None:
+    _run(("env", f"GOBIN={kept}", "go", "install", name), kept)
+
+
 def _maven(kept: Path, name: str) -> None:
     shutil.copytree(HERE / name, kept, dirs_exist_ok=True)
     goals = ("compile", "dependency:build-classpath", "-Dmdep.outputFile=classpath")
@@ -105,12 +110,14 @@ def _run(words: tuple[str, ...], where: Path) -> None:
 def version(recipe: Recipe, kept: Path) -> str:
     """As the package itself has it."""
     registry, _, name = recipe.package.split()[0].partition(":")
+    if registry == "go":
+        return name.rpartition("@v")[2]
     if registry == "npm":
         name = name.rpartition("@")[0]
         told = json.loads((kept / "node_modules" / name / "package.json").read_text())
         return str(told["version"])
     if registry == "pypi":
-        asks = f"import importlib.metadata as m; print(m.version({name.split('==')[0]!r}))"
+        asks = f"import importlib.metadata as m; print(m.version({re.split('[[=]', name)[0]!r}))"
         words = [str(kept / "bin" / "python"), "-c", asks]
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
     if registry == "apt":
@@ -178,7 +185,7 @@ def told(seen: Seen) -> dict[str, Any]:
     spans = {(0, BEGINNING), *(span for sign in signs for span in sign.spans(seen))}
     if any(sign.members and sign.find(seen) for sign in signs):
         spans = {(0, len(seen.body))}  # JSON is read as a whole
-    body = b"\n".join(seen.body[slice(*span)] for span in sorted(spans))
+    body = b"\n".join(seen.body[first:last] for first, last in _apart(spans))
     return {
         "ask": seen.name,
         "where": seen.where,
@@ -186,6 +193,17 @@ def told(seen: Seen) -> dict[str, Any]:
         "headers": {name: value for name, value in kept.items() if value},
         "body": body.decode(errors="replace"),
     }
+
+
+def _apart(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same bytes, each once."""
+    apart: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if apart and first <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(last, apart[-1][1]))
+        else:
+            apart.append((first, last))
+    return apart
 
 
 def record(recipe: Recipe) -> dict[str, Any]:

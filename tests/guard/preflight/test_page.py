@@ -25,7 +25,6 @@ RUN |= {"underpass-control", "underpass-metrics", "oauth-origin-missing"}
 DOCUMENTED = {
     "agent-comfyui",
     "agent-lm-studio",
-    "agent-ollama",
     "database-couchdb",
     "database-mongodb",
     "machine-kubelet",

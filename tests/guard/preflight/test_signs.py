@@ -164,6 +164,7 @@ def test_the_same_is_nothing_when_it_is_refused_or_elsewhere(
         ("page", b'<marimo-version data-version="0.25.2" hidden>{"mode": "read"}'),
         ("page", b'<title>About marimo</title> "mode": "edit"'),
         ("node-red", b'{"httpNodeRoot":"/","version":"4"}'),
+        ("ray", b'{"version":"1.22.0"}'),
         ("chroma", b'{"tenant":"t","databases":"none"}'),
         ("page", b'<title>Index of /home</title><style type="text/css">i { display: none }'),
         ("page", b'<div class="meta"><div id="summary">three files</div></div>'),

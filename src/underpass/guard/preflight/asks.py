@@ -76,6 +76,7 @@ WEB: Final = (
     Ask("version", "/version", "Docker, etcd, Kubernetes: names and numbers"),
     Ask("kubernetes", "/api/v1/namespaces?limit=1", "Kubernetes: lists one name"),
     Ask("kubelet", "/pods", "kubelet: lists what runs"),
+    Ask("ray", "/api/version", "Ray: names and numbers; submits no job"),
     # Metadata services, in the words of each: a field that no browser sends
     Ask("metadata-aws", "/latest/meta-data/", "EC2: lists names; no credential is asked for"),
     Ask(

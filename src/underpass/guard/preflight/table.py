@@ -212,6 +212,13 @@ MACHINES: Final = (
         members={"kind": str, "apiVersion": str},
     ),
     Sign(
+        "machine-ray",
+        "a Ray cluster, which runs whatever job it is given",
+        ("ray",),
+        BEARER,
+        members={"ray_version": str, "ray_commit": str},
+    ),
+    Sign(
         "metadata-service",
         "a cloud's metadata service, which hands out this machine's credentials",
         ("metadata-aws",),
