@@ -15,13 +15,16 @@ from underpass.cli.topologies import SCHEMA, load_network
 from underpass.drivers.wireguard.configs import wanted_device
 from underpass.drivers.wireguard.control import UapiControl, WgControl
 from underpass.drivers.wireguard.device import Device, Peer, WantedPeer, active_key
-from underpass.drivers.wireguard.health import Finding
+from underpass.drivers.wireguard.health import HEARD_SECONDS, Code, Finding
 from underpass.drivers.wireguard.place import Place, require_namespace
 from underpass.drivers.wireguard.settings import WireGuardSettings
 from underpass.drivers.wireguard.watch import PROBE_SECONDS, Watch
 
 LOOK_SECONDS: Final = 10.0
 """A wrong key is told from a slow handshake after six."""
+
+LISTEN_SECONDS: Final = HEARD_SECONDS + 1.0
+"""Whoever seems stale may only answer no pings."""
 
 EXIT_UNHEALTHY: Final = 5
 
@@ -40,7 +43,7 @@ async def tell_status(options: Mapping[str, str], *, as_json: bool) -> int:
         watch = Watch(place, me.address.version)
         addresses = {host.name: host.address for host in topology.hosts.values()}
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + LOOK_SECONDS
+        began = loop.time()
         try:
             watch.begin(await control.read(), wanted.peers)
             while True:
@@ -48,7 +51,9 @@ async def tell_status(options: Mapping[str, str], *, as_json: bool) -> int:
                 findings = await watch.look(device, wanted.peers, addresses)
                 all_live = all(finding.is_live for finding in findings.values())
                 is_sure = all_live and not any(finding.is_guess for finding in findings.values())
-                if is_sure or loop.time() > deadline:
+                seems_stale = any(it.code is Code.STALE for it in findings.values())
+                limit = LISTEN_SECONDS if seems_stale else LOOK_SECONDS
+                if is_sure or loop.time() - began > limit:
                     break
                 await asyncio.sleep(PROBE_SECONDS)
         finally:

@@ -14,6 +14,9 @@ pytestmark = pytest.mark.pure
         (Facts(handshake_age=170.0, answered_age=0.5, received_age=900.0), Code.LIVE),
         # A host that filters pings is live as long as it is heard.
         (Facts(handshake_age=3.0, received_age=1.0, asking=60.0), Code.LIVE),
+        # It is made to answer each 15 s, and no oftener.
+        (Facts(handshake_age=16.0, received_age=16.0, asking=60.0), Code.LIVE),
+        (Facts(handshake_age=18.0, received_age=18.0, asking=60.0), Code.STALE),
         # One that has answered and stopped is not, though its handshakes still come.
         (
             Facts(handshake_age=3.0, answered_age=20.0, received_age=1.0, asking=20.0),

@@ -25,6 +25,8 @@ from underpass.drivers.wireguard.control import WgControl
 from underpass.drivers.wireguard.device import SetPeer
 from underpass.drivers.wireguard.links import IpLinks, Links, NetlinkLinks
 from underpass.drivers.wireguard.place import Place
+from underpass.drivers.wireguard.rootless_engine import rootless_words
+from underpass.drivers.wireguard.settings import WireGuardSettings
 from underpass.drivers.wireguard.witness import PORT as WITNESS_PORT
 from underpass.testing.network import Namespace
 
@@ -303,6 +305,30 @@ async def test_a_killed_process_leaves_rules_that_its_successor_removes(net: Wir
     assert tables.count("underpass_wg") == 1
     assert await relay.stop() == 0
     assert left_over(net) == []
+
+
+async def test_a_neighbour_that_answers_no_pings_is_live_all_the_same(net: WireGuardNet) -> None:
+    net.write(preshared=False)
+    net.make_keys()
+    options = {"host": "relay", "topology": str(net.file), "netns": net.relay.name}
+    words = rootless_words(WireGuardSettings.parse(options), net.runtime)
+    rootless = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.DEVNULL)
+    try:
+        laptop = await net.up("laptop")
+        await laptop.peer("relay", "live")
+
+        def handshakes() -> int:
+            told = net.laptop.run("wg", "show", laptop.interface, "transfer").stdout
+            return int(told.split()[1]) // 92  # an answer to one has 92 bytes
+
+        await until(lambda: handshakes() >= 3, 60.0)
+        assert {line["state"] for line in laptop.lines if line.get("peer") == "relay"} <= {
+            "shaking-hands",
+            "live",
+        }
+    finally:
+        rootless.terminate()
+        await rootless.wait()
 
 
 async def test_a_host_takes_part_once(net: WireGuardNet) -> None:

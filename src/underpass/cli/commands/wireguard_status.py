@@ -28,7 +28,7 @@ def command(
     netns: str,
     as_json: bool,
 ) -> None:
-    """Ask each neighbour of HOST inside the tunnel, for ten seconds at most, and judge.
+    """Ask each neighbour of HOST inside the tunnel, for twenty seconds at most, and judge.
 
     For any interface, whoever brought it up. Ends with 5 unless all are live.
     """

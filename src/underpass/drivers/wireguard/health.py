@@ -14,6 +14,10 @@ from typing import Final
 FRESH_SECONDS: Final = 5.0
 """Probes go each second: this many were lost in a row. A lost link has to show within 10 s."""
 
+HEARD_SECONDS: Final = 17.0
+"""A peer that answers no pings is heard at least so often: what it does not acknowledge for 15 s
+(KEEPALIVE_TIMEOUT and REKEY_TIMEOUT) makes us shake hands anew, which it has to answer."""
+
 SHAKING_SECONDS: Final = 6.0
 # A first try, and a second one after 5 s (REKEY_TIMEOUT).
 
@@ -90,7 +94,7 @@ def judge(facts: Facts) -> Finding:
     if facts.answered_age is not None and facts.answered_age < FRESH_SECONDS:
         return Finding(Code.LIVE)
     never_answers = facts.answered_age is None
-    heard = facts.received_age is not None and facts.received_age < FRESH_SECONDS
+    heard = facts.received_age is not None and facts.received_age < HEARD_SECONDS
     if never_answers and heard and _is_young(facts.handshake_age):
         # A host that answers no pings is not a dead one.
         return Finding(Code.LIVE)
