@@ -94,6 +94,7 @@ LIMITS = (
     Limit("memory added by 1 GiB to a reader, client", "underpass http", 32),
     Limit("memory added by slow readers, server", "underpass http", 64),
     Limit("memory added by slow readers, client", "underpass http", 64),
+    Limit("memory added by slow readers, server", "underpass https", 64),
     Limit("CPU of underpass --help", "underpass", 150),
     Limit("CPU of underpass list --json", "underpass", 150),
     Limit("first proof with the embedded relay", "underpass", 1500),
