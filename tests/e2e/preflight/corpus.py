@@ -36,15 +36,16 @@ def _owned(place: Place) -> None:
 
 
 def _run(place: Place, *words: str, text: str = "") -> None:
-    subprocess.run(
+    done = subprocess.run(
         (*unprivileged(), tool(words[0]), *words[1:]),
         input=text.encode(),
-        check=True,
+        check=False,
         capture_output=True,
         cwd=place.home,
-        env={**os.environ, "HOME": str(place.home)},
+        env={**os.environ, **place.own},
         timeout=40,
     )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 
 # Web servers

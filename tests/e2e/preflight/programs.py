@@ -35,6 +35,11 @@ class Place:
     other: int
     """A second free port."""
 
+    @property
+    def own(self) -> dict[str, str]:
+        """Variables of directories of its own: others' may be closed to whom it runs as."""
+        return {"HOME": str(self.home), "TMPDIR": str(self.home)}
+
 
 @dataclass(frozen=True)
 class Program:
@@ -91,7 +96,7 @@ async def running(program: Program, home: Path) -> AsyncIterator[Place]:
             stdout=log,
             stderr=log,
             cwd=home,
-            env={**os.environ, "HOME": str(home), "PYTHONWARNINGS": "ignore"},
+            env={**os.environ, **place.own, "PYTHONWARNINGS": "ignore"},
             start_new_session=True,
         )
     try:
