@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,16 @@ async def bridged(
         finally:
             server.force_exit = True
             await server.shutdown()
+            await _answered(server)
+
+
+async def _answered(server: uvicorn.Server) -> None:
+    """Wait until no request is under way: that a visitor has left is heard a little later, and the
+    official SDK leaves its streams unclosed when a request is broken off with the loop."""
+    for connection in tuple(server.server_state.connections):
+        connection.transport.close()  # type: ignore[union-attr]
+    with suppress(TimeoutError):
+        await until(lambda: not server.server_state.tasks, 5.0)
 
 
 def http(socket: Path) -> httpx2.AsyncClient:
