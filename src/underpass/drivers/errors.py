@@ -71,6 +71,7 @@ class EngineOptionInvalid(Misuse):
 
     code = "engine-option-invalid"
     sentence = "cannot use the option {option!r} of {engine}: {why}"
+    hint_text = "docs/engines.md has the options of each engine"
 
 
 @dataclass(eq=False)

@@ -51,6 +51,7 @@ class PortOutOfRange(Misuse):
 
     code = "port-out-of-range"
     sentence = "cannot use port {port} in {text!r}: ports are 1 to 65535"
+    hint_text = "write the port your service listens on: ss -ltn shows them"
 
 
 @dataclass(eq=False)
@@ -184,6 +185,7 @@ class OptionInvalid(Misuse):
 
     code = "option-invalid"
     sentence = "cannot use {option} {value!r}: {why}"
+    hint_text = "the command's --help says what each option takes"
 
 
 @dataclass(eq=False)

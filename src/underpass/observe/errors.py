@@ -16,7 +16,7 @@ class CapturesUnreadable(Setup):
 
     code = "captures-unreadable"
     sentence = "cannot use the recorded requests in {path}: {why}"
-    hint_text = "move the file away; a new one is made"
+    hint_text = "make room if the disk is full: df -h; else move the file away: a new one is made"
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ the API asks for is kept when it is short, and told when it is long.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
@@ -173,4 +174,5 @@ def _retry_after(answer: httpx2.Response) -> float:
 
 
 def _words(error: Exception) -> str:
-    return str(error)[:200] or type(error).__name__
+    # What a system call says begins with its number, which tells nobody anything.
+    return re.sub(r"\A\[Errno -?\d+\] ", "", str(error))[:200] or type(error).__name__
