@@ -33,6 +33,10 @@ BODY_BYTES: Final = 64 * 1024
 STREAM_BYTES: Final = 256 * 1024
 """Of each direction of an event stream or a WebSocket."""
 
+OPEN_IN_FULL: Final = 64
+"""As many exchanges that are open at once are kept in full; of those that come beyond, less in
+proportion: with 1,000 that each carry 64 KiB that is 16 MiB a direction, with 4,096 21."""
+
 TICK_SECONDS: Final = 2.0
 """An exchange that lasts longer is written down while it lasts, first after so long and then less
 and less often; what a month has used is saved as often."""
@@ -112,7 +116,7 @@ class Observer:
 
     def begin(self, kind: str, address: str, request: RequestHead | None = None) -> Tape:
         """An exchange begins."""
-        at, room = self._wall_clock(), self._room
+        at, room = self._wall_clock(), self._share(self._room)
         tape = Tape(0, kind, address, self.clock(), at, NOTHING, NOTHING, room, request)
         self._live.add(tape)
         if self._watches_flight:
@@ -124,7 +128,7 @@ class Observer:
     def widen(self, tape: Tape) -> None:
         """It has become a stream, of which more is kept."""
         if self._room:
-            tape.widen(STREAM_BYTES - BODY_BYTES)
+            tape.widen(self._share(STREAM_BYTES - BODY_BYTES))
 
     def admit(self) -> OverQuota | None:
         """Whether one more admitted request is within the quotas; None: it is."""
@@ -172,6 +176,12 @@ class Observer:
             self._settle_waiting()
         if self._watches_flight:
             self.reach(Measure.IN_FLIGHT, len(self._live))
+
+    def _share(self, room: int) -> int:
+        """How much of ``room`` one more exchange gets: what is kept of those that go on is memory,
+        and a visitor who reads slowly holds it as long as he likes."""
+        crowd = len(self._live)
+        return room if crowd <= OPEN_IN_FULL else room * OPEN_IN_FULL // crowd
 
     def _settle_late(self) -> None:
         self._settling = None
