@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from underpass.model.errors import UnderpassError
-from underpass.observe import shown
+from underpass.observe import durable
 from underpass.observe.shown import FILE, SWEEP_EVERY, Shown
 
 DEADLINE = 10.0
@@ -132,10 +132,18 @@ async def test_the_loop_goes_on_while_the_disk_is_waited_for(path: Path) -> None
             assert not await memory.first_use([b"1"], None), "on disk, whoever waited for it"
 
 
+def test_a_file_that_cannot_be_made_is_told_as_this_file(path: Path) -> None:
+    path.write_text("a file where a directory would be needed")
+    with pytest.raises(UnderpassError) as caught:
+        Shown(path / FILE, "hooks")
+    assert caught.value.code == "replays-unusable"
+    assert "not a directory" in caught.value.message
+
+
 async def test_when_the_disk_fails_nobody_says_that_it_was_the_first(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shown, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(durable, "BUSY_SECONDS", 0.01)
     async with opened(path) as memory:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

@@ -18,11 +18,10 @@ import msgspec
 
 from underpass.guard.private_files import private_directory
 from underpass.model.errors import Setup
-from underpass.observe.schema import make_private
+from underpass.observe.durable import connect_durable
 
 FILE: Final = "state.db"
 VERSION: Final = 1
-BUSY_SECONDS: Final = 5.0
 MOST: Final = 200
 """Entries shown unless asked for more."""
 
@@ -124,20 +123,10 @@ class Journal:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        make_private(self.path)
         try:
             with closing(
-                sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_SECONDS)
+                connect_durable(self.path, _TABLES, VERSION, JournalUnusable)
             ) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if version not in (0, VERSION):
-                    raise JournalUnusable(str(self.path), "it was made by a newer underpass")
-                if version == 0:
-                    connection.executescript(
-                        f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version = {VERSION};COMMIT;"
-                    )
                 yield connection
         except sqlite3.Error as error:
             raise JournalUnusable(str(self.path), str(error)) from None

@@ -14,9 +14,11 @@ import errno
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from underpass.model.errors import Setup
 from underpass.model.errors_run import ForeignOwner, LooseMode, NotAPlainFile
 from underpass.observe.errors import CapturesUnreadable
 
@@ -114,14 +116,15 @@ def connect_to_read(path: Path) -> sqlite3.Connection | None:
     return connection
 
 
-def make_private(path: Path) -> None:
-    """The file, and what SQLite puts beside it with the same mode, is ours alone."""
+def make_private(path: Path, unusable: Callable[[str, str], Setup] = CapturesUnreadable) -> None:
+    """The file, and what SQLite puts beside it with the same mode, is ours alone. Raises
+    ``unusable`` when it cannot be opened or made."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotAPlainFile(str(path), "a symbolic link") from None
-        raise CapturesUnreadable(str(path), (error.strerror or str(error)).lower()) from None
+        raise unusable(str(path), (error.strerror or str(error)).lower()) from None
     status = os.fstat(descriptor)
     os.close(descriptor)
     if not stat.S_ISREG(status.st_mode):

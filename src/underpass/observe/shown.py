@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Final
 
 from underpass.model.errors import Setup
-from underpass.observe.schema import make_private
+from underpass.observe.durable import connect_durable
 
 log = logging.getLogger(__name__)
 
 FILE: Final = "replays.db"
 VERSION: Final = 1
-BUSY_SECONDS: Final = 5.0
 
 MOST: Final = 65_536
 """Proofs without a time that are kept of one tunnel: some 8 MiB."""
@@ -104,9 +103,12 @@ class Shown:
         self._most_in_all = most_in_all
         self._waiting: deque[_Asked] = deque()
         self._since_sweep = 0
-        self._connection = _connect(path)
+        self._connection = connect_durable(path, _TABLES, VERSION, ReplaysUnusable)
         self._thread = ThreadPoolExecutor(1, "underpass: replays")
         try:
+            (state,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+            if state != "ok":
+                raise sqlite3.DatabaseError(state)
             self._sweep()
         except sqlite3.Error as error:
             self._connection.close()
@@ -189,31 +191,3 @@ def _tell(asked: _Asked, answer: bool | ReplaysUnusable) -> None:
             asked.answer.set_exception(answer)
 
     asked.answer.get_loop().call_soon_threadsafe(tell)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    make_private(path)
-    connection: sqlite3.Connection | None = None
-    try:
-        connection = sqlite3.connect(
-            path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
-            raise ReplaysUnusable(str(path), "it was made by a newer underpass")
-        if version == 0:
-            connection.executescript(
-                f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version = {VERSION};COMMIT;"
-            )
-        (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if state != "ok":
-            raise ReplaysUnusable(str(path), str(state))
-    except (sqlite3.Error, ReplaysUnusable) as error:
-        if connection is not None:
-            connection.close()
-        if isinstance(error, ReplaysUnusable):
-            raise
-        raise ReplaysUnusable(str(path), str(error)) from None
-    return connection
